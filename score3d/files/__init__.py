@@ -1,0 +1,1 @@
+"""Files in and out: splats, meshes, pictures. Nothing here needs torch."""

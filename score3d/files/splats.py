@@ -1,0 +1,90 @@
+"""The splats every file reader returns and every writer takes.
+
+Notation: N splats, SH of degree D in 0..3 with K = (D + 1)^2 coefficients per colour channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SH_C0", "Splats"]
+
+FloatArray = NDArray[np.float32]
+
+SH_C0 = 0.28209479177387814  # 1 / (2 sqrt(pi)), the constant spherical harmonic
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """3D Gaussians with the raw (unactivated) parameters of 3D Gaussian Splatting.
+
+    World frame: right-handed, +y up, objects face +z. Arrays are converted to contiguous float32.
+    Values may be non-finite (a diverged scene can still be saved); see `finite`.
+
+    Args:
+        means: centres, shape [N, 3], world units.
+        quats: rotations, shape [N, 4], (w, x, y, z), not necessarily of unit length.
+        log_scales: natural logarithm of the standard deviations, shape [N, 3].
+        logit_opacities: inverse sigmoid of the opacity, shape [N].
+        sh: spherical harmonics, shape [N, K, 3], coefficient-major, K in {1, 4, 9, 16}.
+            The colour in direction d is 0.5 + sum_k sh[:, k] Y_k(d).
+
+    Raises:
+        ValueError: a shape is wrong; the message names the array and the shape expected.
+
+    Source: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering", 2023.
+    """
+
+    means: FloatArray
+    quats: FloatArray
+    log_scales: FloatArray
+    logit_opacities: FloatArray
+    sh: FloatArray
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = np.ascontiguousarray(getattr(self, field.name), dtype=np.float32)
+            object.__setattr__(self, field.name, value)
+        n = len(self.means) if self.means.ndim else 0
+        expected = {"means": (n, 3), "quats": (n, 4), "log_scales": (n, 3), "logit_opacities": (n,)}
+        for name, shape in expected.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ValueError(f"splats: {name} has shape {found}, expected {shape}")
+        found = self.sh.shape
+        if self.sh.ndim != 3 or found[0] != n or found[1] not in (1, 4, 9, 16) or found[2] != 3:
+            raise ValueError(f"splats: sh has shape {found}, expected ({n}, 1 | 4 | 9 | 16, 3)")
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree D of the spherical harmonics, 0 to 3."""
+        return {1: 0, 4: 1, 9: 2, 16: 3}[self.sh.shape[1]]
+
+    @property
+    def rgb(self) -> FloatArray:
+        """Direction-independent colour, shape [N, 3], sRGB as optimised, clipped to [0, 1]."""
+        return np.clip(np.float32(0.5) + np.float32(SH_C0) * self.sh[:, 0], 0.0, 1.0)
+
+    @property
+    def opacities(self) -> FloatArray:
+        """Opacity of each splat at its centre, shape [N], in [0, 1]."""
+        # tanh never overflows, unlike 1 / (1 + exp(-x))
+        return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * self.logit_opacities)
+
+    def select(self, mask: NDArray[np.bool_] | NDArray[np.integer]) -> Splats:
+        """The splats where `mask` (bool [N], or integer indices [M]) says so, as a copy."""
+        return Splats(*(getattr(self, field.name)[mask] for field in fields(self)))
+
+    def finite(self) -> tuple[Splats, int]:
+        """The splats without a NaN or infinity in any parameter, and how many were dropped."""
+        keep = np.ones(len(self), dtype=bool)
+        for field in fields(self):
+            rows = getattr(self, field.name).reshape(len(self), -1)
+            keep &= np.isfinite(rows).all(axis=1)
+        return self.select(keep), int(len(self) - keep.sum())
