@@ -1,0 +1,48 @@
+"""Colour names of the world and the range of sRGB colours each stands for."""
+
+import colorsys
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COLOURS", "MATERIAL_TONES", "sample_colour"]
+
+# name -> (hue range in degrees, saturation range, value range); the ranges do not overlap,
+# so that a classifier can be asked for the name of what it sees.
+COLOURS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+    "red": ((-8, 6), (0.80, 1.0), (0.70, 0.95)),
+    "orange": ((22, 32), (0.85, 1.0), (0.92, 1.0)),
+    "yellow": ((50, 58), (0.80, 1.0), (0.90, 1.0)),
+    "green": ((100, 140), (0.65, 1.0), (0.45, 0.80)),
+    "cyan": ((176, 188), (0.65, 1.0), (0.80, 0.98)),
+    "blue": ((214, 232), (0.75, 1.0), (0.65, 0.95)),
+    "purple": ((268, 284), (0.60, 0.95), (0.50, 0.80)),
+    "pink": ((322, 342), (0.35, 0.60), (0.92, 1.0)),
+    "brown": ((20, 30), (0.60, 0.80), (0.32, 0.50)),
+    "black": ((0, 360), (0.0, 0.15), (0.05, 0.14)),
+    "gray": ((0, 360), (0.0, 0.06), (0.42, 0.58)),
+    "white": ((0, 360), (0.0, 0.03), (0.94, 1.0)),
+}
+
+# Tones of parts that keep their own colour whatever the prompt says (trunks, tyres, glass).
+MATERIAL_TONES: dict[str, tuple[float, float, float]] = {
+    "wood": (0.50, 0.33, 0.18),
+    "dark": (0.12, 0.12, 0.13),
+    "metal": (0.66, 0.68, 0.70),
+    "glass": (0.62, 0.80, 0.90),
+    "cream": (0.95, 0.90, 0.78),
+    "leaf": (0.25, 0.58, 0.20),
+    "carrot": (0.95, 0.50, 0.10),
+    "light": (0.97, 0.95, 0.80),
+    "snow": (0.96, 0.97, 0.99),
+    "red": (0.85, 0.12, 0.10),
+}
+
+
+def sample_colour(name: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """An sRGB colour in [0,1]^3 of a colour name or a material tone."""
+    if name in COLOURS:
+        hue, sat, val = (rng.uniform(*span) for span in COLOURS[name])
+        return np.array(colorsys.hsv_to_rgb((hue % 360) / 360, sat, val))
+    tone = np.array(MATERIAL_TONES[name])
+    return np.clip(tone * rng.uniform(0.88, 1.1) + rng.uniform(-0.03, 0.03, 3), 0, 1)
