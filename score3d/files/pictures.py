@@ -137,8 +137,7 @@ def _to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
 
 
 def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    left, top, right, bottom = font.getbbox("Ag|")
-    return int(bottom) + 4
+    return int(font.getbbox("Ag|")[3]) + 4
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -255,9 +255,7 @@ def _read_body(path: Path, file: io.BufferedReader, header: _Header) -> _Columns
             raise _truncated(path, vertex, available // (2 * len(vertex.names)))
         file.seek(header.end)
         return _Columns(_read_ascii(path, file, header), vertex.names)
-    skipped = sum(
-        sum(np.dtype(kind).itemsize for kind in e.types) * e.count for e in header.before
-    )
+    skipped = sum(sum(np.dtype(kind).itemsize for kind in e.types) * e.count for e in header.before)
     dtype = np.dtype(
         [(n, header.encoding + t) for n, t in zip(vertex.names, vertex.types, strict=True)]
     )

@@ -1,0 +1,286 @@
+"""From splats to a textured mesh, and meshes to files.
+
+The surface is the level set of the splats' density (`score3d.files.field`). Its level is not a
+magic number: it is the one at which the mesh covers as much of the picture as the splats do, seen
+along the three axes. A fog too thin to be seen therefore does not become surface, however much of
+it there is, and a thin but visible limb does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from score3d.files.atomic import atomic_write
+from score3d.files.field import GaussianField
+from score3d.files.splats import Splats
+from score3d.files.texture import bake, unwrap
+
+if TYPE_CHECKING:
+    import trimesh
+
+__all__ = ["MeshError", "splats_to_mesh", "write_mesh"]
+
+SEEN = 0.5  # alpha from which a pixel counts as covered
+INVISIBLE = 1 / 255  # opacity below which a splat never reaches an 8-bit picture
+SMALLEST_PART = 0.02  # of the area of the largest part
+COARSE = 48  # samples along the longest side while looking for the object
+
+
+class MeshError(ValueError):
+    """No mesh can be made of these splats, or not in this format; one line that says why."""
+
+
+def splats_to_mesh(
+    splats: Splats,
+    resolution: int = 128,
+    faces: int = 10_000,
+    texture_size: int = 1024,
+    threshold: float | None = None,
+) -> trimesh.Trimesh:
+    """Turn splats into a closed, smooth-shaded mesh with a baked base-colour texture.
+
+    Non-finite splats are dropped, and so are floaters: splats more than four times as far from the
+    opacity-weighted median as 95 % of the opacity. Parts whose area is less than 2 % of the
+    largest part's are dropped, and so are the walls of cavities, which nothing outside can see.
+
+    Args:
+        splats: N splats, our y-up world; the colour is the direction-independent one.
+        resolution: samples along the longest side of the object, 16 to 512.
+        faces: number of triangles aimed at, >= 16; fewer if the surface has fewer.
+        texture_size: side of the texture aimed at, texels, 16 to 8192.
+        threshold: density of the surface, > 0; None finds it as described at the top of this file.
+
+    Returns:
+        A mesh in the frame of the splats with vertex normals, outward winding, UV and a PBR
+        material (metallic 0, roughness 1, sRGB texture). Its metadata holds "threshold",
+        "watertight" (before it was cut along UV seams), "dropped_splats" and "dropped_parts".
+
+    Raises:
+        MeshError: no finite visible splats, or no surface at the threshold; one line that names
+            the highest density.
+        ValueError: an argument is out of range.
+    """
+    import trimesh
+
+    if not (16 <= resolution <= 512 and 16 <= texture_size <= 8192 and faces >= 16):
+        raise ValueError(
+            f"mesh: resolution {resolution} not in 16..512, texture_size {texture_size} not in"
+            f" 16..8192 or faces {faces} below 16"
+        )
+    kept, dropped = _visible(splats)
+    low, high = _object_box(kept, threshold)
+    volume = _Volume(kept, low, high, resolution)
+    level = volume.level() if threshold is None else threshold
+    vertices, triangles, parts = _surface(volume, level)
+    vertices, triangles = _decimate(vertices, triangles, faces)
+    plain = trimesh.Trimesh(vertices, triangles, process=False)
+    normals = np.array(plain.vertex_normals)
+    source, triangles, uv, shape = unwrap(vertices, normals, triangles, texture_size)
+    picture = bake(volume.field, vertices[source], triangles, uv, shape)
+    material = trimesh.visual.material.PBRMaterial(
+        name="splats",
+        baseColorTexture=Image.fromarray(picture),
+        metallicFactor=0.0,
+        roughnessFactor=1.0,
+    )
+    return trimesh.Trimesh(
+        vertices=vertices[source],
+        faces=triangles,
+        vertex_normals=normals[source],
+        visual=trimesh.visual.TextureVisuals(uv=uv, material=material),
+        metadata={
+            "threshold": float(level),
+            "watertight": bool(plain.is_watertight),
+            "dropped_splats": dropped,
+            "dropped_parts": parts,
+        },
+        process=False,
+    )
+
+
+def write_mesh(path: str | Path, mesh: trimesh.Trimesh) -> list[Path]:
+    """Write a textured mesh by suffix, atomically, +y up in every format.
+
+    .glb: binary glTF with the texture embedded as PNG. .obj: with NAME.mtl and
+    NAME_colour.png beside it. .ply: with the texture's colour at each vertex. .stl: shape only.
+
+    Returns:
+        The files written, `path` last.
+
+    Raises:
+        MeshError: another suffix, or a mesh without faces.
+        OSError: a file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if len(mesh.faces) == 0:
+        raise MeshError(f"{path}: the mesh has no faces")
+    files: dict[Path, bytes] = {}
+    match suffix:
+        case ".glb":
+            files[path] = _bytes(mesh.export(file_type="glb", include_normals=True))
+        case ".stl":
+            files[path] = _bytes(mesh.export(file_type="stl"))
+        case ".ply":
+            coloured = mesh.copy()
+            coloured.visual = mesh.visual.to_color()
+            files[path] = _bytes(coloured.export(file_type="ply", vertex_normal=True))
+        case ".obj":
+            from trimesh.exchange.obj import export_obj
+
+            # the picture is named after the material; many readers stop at a space in a name
+            stem = "_".join(path.stem.split())
+            named = mesh.copy()
+            named.visual.material.name = f"{stem}_colour"
+            text, beside = export_obj(
+                named, include_normals=True, return_texture=True, mtl_name=f"{stem}.mtl"
+            )
+            for name, data in beside.items():
+                files[path.with_name(name)] = data
+            files[path] = text.encode("utf-8")
+        case _:
+            raise MeshError(f"{path}: unknown mesh format; use .glb, .obj, .ply or .stl")
+    for target, data in files.items():
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(data)
+    return list(files)
+
+
+def _bytes(exported: object) -> bytes:
+    assert isinstance(exported, bytes)
+    return exported
+
+
+def _visible(splats: Splats) -> tuple[Splats, int]:
+    """The splats that can make a surface, and how many were left out."""
+    finite, _ = splats.finite()
+    seen = finite.select(finite.opacities >= INVISIBLE)
+    if len(seen) == 0:
+        raise MeshError(
+            f"no mesh: none of {len(splats)} splats is finite with an opacity of 1/255 or more"
+            f" ({len(finite)} are finite); the maximum density is 0"
+        )
+    centre = np.array([_weighted_quantile(seen.means[:, a], seen.opacities, 0.5) for a in range(3)])
+    distance = np.linalg.norm(seen.means.astype(np.float64) - centre, axis=1)
+    reach = _weighted_quantile(distance, seen.opacities, 0.95)
+    # a splat's own size counts, so that one huge splat or a tight cluster is not cut
+    size = np.exp(np.clip(seen.log_scales.astype(np.float64), -20, 20)).max(axis=1)
+    near = distance <= 4 * reach + 3 * np.median(size)
+    return seen.select(near), len(splats) - int(near.sum())
+
+
+def _weighted_quantile(values: NDArray, weights: NDArray, share: float) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order], dtype=np.float64)
+    return float(values[order[np.searchsorted(total, share * total[-1])]])
+
+
+class _Volume:
+    """The density on a grid of cubes that spans a box, with a border of zeros so it closes."""
+
+    def __init__(self, splats: Splats, low: NDArray, high: NDArray, resolution: int) -> None:
+        self.voxel = float((high - low).max()) / (resolution - 3)
+        self.field = GaussianField(splats, blur=0.5 * self.voxel)
+        counts = np.ceil((high - low) / self.voxel - 1e-6).astype(int) + 1
+        start = 0.5 * (low + high) - 0.5 * (counts - 1) * self.voxel
+        self.axes = [start[a] + self.voxel * np.arange(counts[a]) for a in range(3)]
+        points = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        self.density = np.pad(self.field.density(points).reshape(counts), 1)
+        self.origin = start - self.voxel
+
+    def level(self) -> float:
+        """The density at which the level set covers as many pixels as the splats seem to."""
+        seen = [
+            self.field.opacity_seen_along(axis, *(self.axes[a] for a in range(3) if a != axis))
+            for axis in range(3)
+        ]
+        clearest = max(float(alpha.max()) for alpha in seen)
+        # splats that are all faint still have a shape: where they are half as strong as at best
+        covered = sum(int((alpha >= min(SEEN, 0.5 * clearest)).sum()) for alpha in seen)
+        peaks = np.concatenate([self.density.max(axis=axis).ravel() for axis in range(3)])
+        peaks = np.sort(peaks)[::-1]
+        # never so high that only a voxel or two is left, never in the zeros around the splats
+        return float(np.clip(peaks[min(covered, len(peaks) - 1)], 0.01 * peaks[0], 0.9 * peaks[0]))
+
+
+def _object_box(splats: Splats, threshold: float | None) -> tuple[NDArray, NDArray]:
+    """Corners of a box around the surface, found on coarse grids.
+
+    The splats' own box may be far larger than the surface (fog, big faint splats), and would waste
+    the grid; each pass looks again inside the box of the surface found by the one before.
+    """
+    field = GaussianField(splats, blur=0.0)
+    low = (field.means - field.extents).min(axis=0)
+    high = (field.means + field.extents).max(axis=0)
+    for _ in range(6):
+        volume = _Volume(splats, low, high, COARSE)
+        level = volume.level() if threshold is None else threshold
+        vertices, _, _ = _surface(volume, level)
+        margin = 2 * volume.voxel
+        inner_low = np.maximum(vertices.min(axis=0) - margin, low)
+        inner_high = np.minimum(vertices.max(axis=0) + margin, high)
+        shrunk = (inner_high - inner_low).max() < 0.8 * (high - low).max()
+        low, high = inner_low, inner_high
+        if not shrunk:
+            break
+    return low, high
+
+
+def _surface(volume: _Volume, level: float) -> tuple[NDArray, NDArray, int]:
+    """Vertices [V, 3] and outward triangles [F, 3] of the level set, and parts left out."""
+    from skimage.measure import marching_cubes
+
+    highest = float(volume.density.max())
+    if not 0 < level < highest:
+        raise MeshError(
+            f"no surface at density {level:.4g}: the maximum density is {highest:.4g};"
+            " use a threshold between 0 and that"
+        )
+    # the density falls like a Gaussian, so its logarithm is closer to linear between two samples
+    steepest = 4.0
+    ratio = np.log(np.maximum(volume.density, level * np.exp(-steepest)) / level)
+    vertices, triangles, _, _ = marching_cubes(
+        np.minimum(ratio, steepest), 0.0, gradient_direction="ascent"
+    )
+    triangles = triangles.astype(np.int64)
+    part = _parts(len(vertices), triangles)
+    corners = vertices[triangles].astype(np.float64)
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.bincount(part, 0.5 * np.linalg.norm(cross, axis=1))
+    volumes = np.bincount(part, np.einsum("ni,ni->n", corners[:, 0], cross) / 6)
+    # a wall around a cavity encloses a negative volume
+    kept = (volumes > 0) & (areas >= SMALLEST_PART * areas[volumes > 0].max(initial=0))
+    if not kept.any():
+        raise MeshError(
+            f"no solid surface at density {level:.4g}; the maximum density is {highest:.4g}"
+        )
+    triangles = triangles[kept[part]]
+    used, triangles = np.unique(triangles, return_inverse=True)
+    vertices = volume.origin + volume.voxel * vertices[used].astype(np.float64)
+    return vertices, triangles.reshape(-1, 3), int((~kept).sum())
+
+
+def _parts(count: int, triangles: NDArray) -> NDArray:
+    """The number of the connected part each triangle belongs to, shape [F]."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.concatenate([triangles[:, :2], triangles[:, 1:]])
+    links = coo_matrix((np.ones(len(ends), bool), ends.T), shape=(count, count))
+    return connected_components(links, directed=False)[1][triangles[:, 0]]
+
+
+def _decimate(vertices: NDArray, triangles: NDArray, target: int) -> tuple[NDArray, NDArray]:
+    import fast_simplification
+
+    if len(triangles) <= target:
+        return vertices, triangles
+    fewer = fast_simplification.simplify(
+        vertices.astype(np.float32), triangles.astype(np.int32), target_count=target
+    )
+    return np.asarray(fewer[0], np.float64), np.asarray(fewer[1], np.int64)

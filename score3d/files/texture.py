@@ -1,0 +1,123 @@
+"""A UV atlas for a mesh and a base-colour texture baked into it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
+
+from score3d.files.field import GaussianField
+
+__all__ = ["bake", "unwrap"]
+
+CANDIDATES = 2_000_000  # texels tested at once
+
+
+def unwrap(
+    vertices: NDArray, normals: NDArray, faces: NDArray, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], tuple[int, int]]:
+    """Cut a mesh into charts and pack them into an atlas, with xatlas.
+
+    Args:
+        vertices, normals: shape [V, 3]; faces: shape [F, 3].
+        size: wanted side of the texture, texels.
+
+    Returns:
+        source [W]: the vertex each new vertex is a copy of (vertices double along seams);
+        faces [F, 3] of new vertices; uv [W, 2] in [0, 1], v up; (height, width) of the texture.
+    """
+    import xatlas
+
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(
+        np.ascontiguousarray(vertices, np.float32),
+        np.ascontiguousarray(faces, np.uint32),
+        np.ascontiguousarray(normals, np.float32),
+    )
+    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    packing.resolution = size
+    packing.padding = 2
+    packing.bilinear = True
+    atlas.generate(charts, packing)
+    source, new_faces, uv = atlas.get_mesh(0)
+    return (
+        source.astype(np.int64),
+        new_faces.astype(np.int64),
+        uv.astype(np.float64),
+        (atlas.height, atlas.width),
+    )
+
+
+def bake(
+    field: GaussianField,
+    vertices: NDArray,
+    faces: NDArray,
+    uv: NDArray,
+    shape: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """The colour of the field at the surface point of every texel.
+
+    Args:
+        field: where the colour comes from; density-weighted, and that of the nearest Gaussian
+            where the density is zero.
+        vertices: [W, 3]; faces: [F, 3]; uv: [W, 2] in [0, 1], v up.
+        shape: (height, width) of the texture.
+
+    Returns:
+        sRGB, shape [height, width, 3], the top row is v = 1. Texels outside the charts take the
+        colour of the nearest one inside, so that filtering and mip maps do not bleed.
+    """
+    height, width = shape
+    points, inside = _surface_points(vertices, faces, uv, shape)
+    colour, density = field.colour(points)
+    lost = density == 0
+    if lost.any():
+        nearest = cKDTree(field.means).query(points[lost])[1]
+        colour[lost] = field.rgb[nearest]
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[inside] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
+    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return picture[rows, columns]
+
+
+def _surface_points(
+    vertices: NDArray, faces: NDArray, uv: NDArray, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Surface points [M, 3] of the texels whose centre lies in a chart, and the mask of those."""
+    height, width = shape
+    # texel units with the row downwards; the centre of texel (row, column) is a whole number
+    corners = np.stack([uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5], axis=1)[faces]
+    low = np.maximum(np.ceil(corners.min(axis=1) - 1e-6), 0).astype(np.int64)
+    high = np.floor(corners.max(axis=1) + 1e-6).astype(np.int64)
+    high = np.minimum(high, [width - 1, height - 1])
+    spans = np.maximum(high - low + 1, 0)
+    counts = spans[:, 0] * spans[:, 1]
+    position = np.zeros((height, width, 3))
+    inside = np.zeros((height, width), bool)
+    total = np.cumsum(counts)
+    cuts = np.searchsorted(total, np.arange(CANDIDATES, total[-1] + CANDIDATES, CANDIDATES))
+    for first, last in zip([0, *cuts], [*cuts, len(faces)], strict=True):
+        count = counts[first:last]
+        if count.sum() == 0:
+            continue
+        face = first + np.repeat(np.arange(last - first), count)
+        offset = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
+        column = low[face, 0] + offset % spans[face, 0]
+        row = low[face, 1] + offset // spans[face, 0]
+        a, b, c = corners[face, 0], corners[face, 1], corners[face, 2]
+        at = np.stack([column, row], axis=1)
+        area = _cross(b - a, c - a)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wb = _cross(at - a, c - a) / area
+            wc = _cross(b - a, at - a) / area
+        hit = (wb >= -1e-6) & (wc >= -1e-6) & (wb + wc <= 1 + 1e-6)
+        face, row, column = face[hit], row[hit], column[hit]
+        weights = np.stack([1 - wb[hit] - wc[hit], wb[hit], wc[hit]], axis=1)
+        position[row, column] = np.einsum("mk,mkd->md", weights, vertices[faces[face]])
+        inside[row, column] = True
+    return position[inside], inside
+
+
+def _cross(a: NDArray, b: NDArray) -> NDArray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
