@@ -1,0 +1,247 @@
+"""The compiled CPU backend: PyTorch's autograd around the kernels.
+
+Two functions in the graph, as in gsplat: ``_Project`` (Gaussians to ellipses) and ``_Blend``
+(ellipses to pixels), so that ``meta["means2d"]`` is an ordinary tensor between them whose gradient
+density control can read.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from score3d.render import cpu_blend, cpu_harmonics, cpu_project
+from score3d.render.threads import run, split
+
+LOG2_255 = math.log2(255.0)
+GAUSSIAN_GRAIN = 2048
+TILE_GRAIN = 1
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().view(-1).numpy()
+
+
+class _Project(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        means: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        reach: Tensor,
+        viewmats: Tensor,
+        intrinsics: Tensor,
+        size: tuple[int, int],
+        near: float,
+        far: float,
+        eps2d: float,
+        radius_clip: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        c, n = len(viewmats), len(means)
+        means2d, depths = means.new_empty(c, n, 2), means.new_empty(c, n)
+        conics, extents = means.new_empty(c, n, 3), means.new_empty(c, n, 2)
+        inputs = [_flat(t) for t in (means, quats, scales, reach, viewmats, intrinsics)]
+        outputs = [_flat(t) for t in (means2d, depths, conics, extents)]
+        width, height = float(size[0]), float(size[1])
+        call = partial(
+            cpu_project.project_forward, *inputs, c, n, width, height,
+            float(near), float(far), float(eps2d), float(radius_clip), *outputs,
+        )  # fmt: skip
+        run([partial(call, *bounds) for bounds in split(n, GAUSSIAN_GRAIN, 8)])
+        ctx.save_for_backward(means, quats, scales, viewmats, intrinsics, extents)
+        ctx.width, ctx.height, ctx.eps2d = width, height, float(eps2d)
+        ctx.mark_non_differentiable(extents)
+        return means2d, depths, conics, extents
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_means2d: Tensor, g_depths: Tensor, g_conics: Tensor, _: Tensor) -> Any:
+        means, quats, scales, viewmats, intrinsics, extents = ctx.saved_tensors
+        c, n = len(viewmats), len(means)
+        grads = [torch.empty_like(t, memory_format=torch.contiguous_format)
+                 for t in (means, quats, scales)]  # fmt: skip
+        call = partial(
+            cpu_project.project_backward,
+            *(_flat(t) for t in (means, quats, scales, viewmats, intrinsics, extents)),
+            c, n, ctx.width, ctx.height, ctx.eps2d,
+            *(_flat(t) for t in (g_means2d, g_depths, g_conics)), *(_flat(t) for t in grads),
+        )  # fmt: skip
+        run([partial(call, *bounds) for bounds in split(n, GAUSSIAN_GRAIN, 8)])
+        return *grads, *([None] * 8)
+
+
+class _Harmonics(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        means: Tensor,
+        coefficients: Tensor,
+        viewmats: Tensor,
+        extents: Tensor,
+        degree: int,
+    ) -> Tensor:
+        c, n = len(viewmats), len(means)
+        positions = torch.linalg.inv(viewmats)[:, :3, 3].contiguous()
+        colors = means.new_empty(c, n, 3)
+        shape = c, n, coefficients.shape[-2], (degree + 1) ** 2, coefficients.dim() == 4
+        call = partial(
+            cpu_harmonics.harmonics_forward,
+            *(_flat(t) for t in (means, coefficients, positions, extents)), *shape, _flat(colors),
+        )  # fmt: skip
+        run([partial(call, *bounds) for bounds in split(n, GAUSSIAN_GRAIN, 8)])
+        ctx.save_for_backward(means, coefficients, positions, colors)
+        ctx.geometry = shape
+        return colors
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_colors: Tensor) -> Any:
+        saved = ctx.saved_tensors
+        v_means = torch.zeros_like(saved[0], memory_format=torch.contiguous_format)
+        v_coefficients = torch.zeros_like(saved[1], memory_format=torch.contiguous_format)
+        call = partial(
+            cpu_harmonics.harmonics_backward, *(_flat(t) for t in saved), *ctx.geometry,
+            *(_flat(t) for t in (g_colors, v_means, v_coefficients)),
+        )  # fmt: skip
+        run([partial(call, *bounds) for bounds in split(len(v_means), GAUSSIAN_GRAIN, 8)])
+        return v_means, v_coefficients, None, None, None
+
+
+class _Blend(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        means2d: Tensor,
+        conics: Tensor,
+        opacities: Tensor,
+        colors: Tensor,
+        depths: Tensor,
+        backgrounds: Tensor,
+        log2_opacities: Tensor,
+        extents: Tensor,
+        size: tuple[int, int],
+        with_depth: bool,
+        absgrad: bool,
+        tile: int,
+    ) -> tuple[Tensor, Tensor]:
+        (width, height), c = size, len(means2d)
+        channels = 4 if with_depth else 3
+        image = means2d.new_empty(c, height, width, channels)
+        final = means2d.new_empty(c, height, width)
+        per_camera = colors.expand(c, -1, -1)
+        cameras: list[Any] = [None] * c
+        tiles = -(-width // tile) * -(-height // tile)
+
+        def bin_one(k: int) -> None:
+            args = (means2d[k], depths[k], conics[k], extents[k], log2_opacities, per_camera[k])
+            binned = cpu_blend.bin_camera(*(_flat(t) for t in args), width, height, tile)
+            cameras[k] = (*binned, np.empty(tiles, np.int64))
+
+        run([partial(bin_one, k) for k in range(c)])
+        kernel = cpu_blend.forward_kernel(with_depth)
+        tasks = []
+        for k, (_, records, boxes, _, offsets, entries, used) in enumerate(cameras):
+            arrays = records, boxes, offsets, entries, used
+            pixels = [_flat(t) for t in (backgrounds[k], image[k], final[k])]
+            call = partial(kernel, *arrays, *pixels, width, height, tile)
+            tasks += [partial(call, *bounds) for bounds in split(tiles, TILE_GRAIN)]
+        run(tasks)
+        ctx.save_for_backward(means2d, opacities, image, final)
+        ctx.cameras, ctx.shared = cameras, colors.dim() == 2
+        ctx.with_depth, ctx.absgrad, ctx.tile = with_depth, absgrad, tile
+        return image, (1.0 - final).unsqueeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor) -> Any:
+        means2d, opacities, image, final = ctx.saved_tensors
+        c, height, width, _ = image.shape
+        n, tile = len(opacities), ctx.tile
+        tiles = -(-width // tile) * -(-height // tile)
+        kernel = cpu_blend.backward_kernel(ctx.with_depth, ctx.absgrad)
+        v_means2d, v_conics = torch.zeros_like(means2d), means2d.new_zeros(c, n, 3)
+        v_opacities, v_colors = means2d.new_zeros(c, n), means2d.new_zeros(c, n, 3)
+        v_depths = means2d.new_zeros(c, n if ctx.with_depth else 0)
+        v_abs = means2d.new_zeros(c, n if ctx.absgrad else 0, 2)
+        outputs = v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs
+        g_image, g_alpha = g_image.contiguous(), g_alpha.contiguous()
+        blends, reductions = [], []
+        for k, (ids, records, boxes, slots, offsets, entries, used) in enumerate(ctx.cameras):
+            sums = np.empty(slots[-1] * cpu_blend.SLOT, np.float32)
+            visited = np.zeros(slots[-1], np.uint8)
+            pixels = [_flat(t[k]) for t in (image, final, g_image, g_alpha)]
+            call = partial(
+                kernel, records, boxes, slots, offsets, entries, used, *pixels, sums, visited,
+                width, height, tile,
+            )  # fmt: skip
+            blends += [partial(call, *bounds) for bounds in split(tiles, TILE_GRAIN)]
+            call = partial(
+                cpu_blend.reduce_slots, ids, records, slots, sums, visited, _flat(opacities),
+                ctx.with_depth, ctx.absgrad, *(_flat(t[k]) for t in outputs),
+            )  # fmt: skip
+            reductions += [partial(call, *bounds) for bounds in split(len(ids), GAUSSIAN_GRAIN)]
+        run(blends)
+        run(reductions)
+        if ctx.absgrad:
+            means2d.absgrad = v_abs  # gsplat's protocol: an attribute on the graph's own tensor
+        v_background = None
+        if ctx.needs_input_grad[5]:
+            v_background = torch.einsum("chw,chwk->ck", final, g_image[..., :3])
+        return (
+            v_means2d, v_conics, v_opacities.sum(0), v_colors.sum(0) if ctx.shared else v_colors,
+            v_depths if ctx.with_depth else None, v_background, *([None] * 6),
+        )  # fmt: skip
+
+
+def rasterize(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    intrinsics: Tensor,
+    width: int,
+    height: int,
+    near_plane: float,
+    far_plane: float,
+    eps2d: float,
+    radius_clip: float,
+    sh_degree: int | None,
+    backgrounds: Tensor | None,
+    render_mode: str,
+    absgrad: bool,
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Pictures, alphas and (means2d, depths, conics, radii); depth is accumulated, not expected."""
+    size = width, height
+    with torch.no_grad():
+        log2_opacities = torch.log2(opacities)
+        reach = ((log2_opacities + LOG2_255) * (2.0 * math.log(2.0))).clamp_min(0.0).sqrt()
+    means2d, depths, conics, extents = _Project.apply(
+        means, quats, scales, reach, viewmats, intrinsics, size,
+        near_plane, far_plane, eps2d, radius_clip,
+    )  # fmt: skip
+    with_color, with_depth = render_mode.startswith("RGB"), render_mode.endswith("D")
+    if not with_color:
+        # Depth alone goes through the three-channel kernel as a colour: rare enough.
+        colors, backgrounds = depths[..., None].expand(-1, -1, 3), None
+    elif sh_degree is not None:
+        colors = _Harmonics.apply(means, colors, viewmats, extents, sh_degree)
+    if backgrounds is None:
+        backgrounds = means.new_zeros(len(viewmats), 3)
+    rendered, alphas = _Blend.apply(
+        means2d, conics, opacities, colors, depths, backgrounds, log2_opacities, extents, size,
+        with_color and with_depth, absgrad, _tile_size(width, height),
+    )  # fmt: skip
+    if not with_color:
+        rendered = rendered[..., :1]
+    return rendered, alphas, (means2d, depths, conics, extents.ceil().to(torch.int32))
+
+
+def _tile_size(width: int, height: int) -> int:
+    return 32
