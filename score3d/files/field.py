@@ -1,11 +1,16 @@
 """Density and colour of a cloud of Gaussians at points in space.
 
-Notation: N Gaussians with opacity o_i, covariance S_i; q_i(x) = (x - m_i)^T S_i^-1 (x - m_i).
+Notation: N Gaussians with opacity o_i, covariance S_i, s_i = det(S_i)^(1/6) (its mean standard
+deviation) and q_i(x) = (x - m_i)^T S_i^-1 (x - m_i).
 
-    density(x) = sum_i o_i g(q_i(x)),   g(q) = max(0, exp(-q / 2) - c) / (1 - c),   c = exp(-9 / 2)
+    density(x) = sum_i k_i g(q_i(x)),         k_i = -log(1 - o_i) / (sqrt(2 pi) s_i)
+    g(q) = max(0, exp(-q / 2) - c) / (1 - c),   c = exp(-9 / 2)
 
-g is the Gaussian lowered so that it reaches zero at three standard deviations instead of being
-cut there; a cut would leave ridges in the surface extracted.
+The density is extinction per world unit: along a line through the centre of a round Gaussian it
+integrates to -log(1 - o_i), so the line is dimmed by just o_i. Plain o_i in place of k_i would
+make a large faint splat count as much as a small faint one, though it dims far less per length;
+fog is made of large faint splats. g is the Gaussian lowered so that it reaches zero at three
+standard deviations instead of being cut there; a cut would leave ridges in the surface extracted.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ __all__ = ["GaussianField"]
 
 CUTOFF = 3.0  # standard deviations
 FLOOR = float(np.exp(-0.5 * CUTOFF**2))
+OPAQUE = 0.99  # opacities are capped here, as renderers do; 1 would be infinitely dense
 BLOCK = 4_000_000  # point-Gaussian pairs evaluated at once, 16 MB per temporary
 
 
@@ -50,10 +56,13 @@ class GaussianField:
         self.rgb = splats.rgb
         self.covariances = np.einsum("nij,nj,nkj->nik", rotations, variances, rotations)
         self.precisions = np.einsum("nij,nj,nkj->nik", rotations, 1 / variances, rotations)
+        depth = -np.log1p(-np.minimum(self.opacities, np.float32(OPAQUE)))
+        size = np.exp(0.5 * np.log(variances).mean(axis=1))
+        self.peaks = (depth / (np.sqrt(2 * np.pi) * size)).astype(np.float32)
         self.extents = CUTOFF * np.sqrt(np.einsum("nii->ni", self.covariances))
 
     def density(self, points: NDArray) -> FloatArray:
-        """Density at points [M, 3], shape [M], >= 0."""
+        """Density at points [M, 3], shape [M], >= 0, per world unit."""
         result = np.zeros(len(points), np.float32)
         for rows, _, weights in self._blocks(points):
             result[rows] = weights.sum(axis=1)
@@ -89,11 +98,11 @@ class GaussianField:
             p = inverse[near]
             q = p[:, :1, 0] * a * a + 2 * p[:, :1, 1] * a * b + p[:, 1:, 1] * b * b
             alpha = self.opacities[near, None] * np.exp(-0.5 * q.astype(np.float32))
-            log_transmittance[row] = np.log1p(-np.minimum(alpha, np.float32(0.999))).sum(axis=0)
+            log_transmittance[row] = np.log1p(-np.minimum(alpha, np.float32(OPAQUE))).sum(axis=0)
         return -np.expm1(log_transmittance)
 
     def _blocks(self, points: NDArray) -> Iterator[tuple[NDArray, NDArray, FloatArray]]:
-        """Yield (rows of points [T], Gaussians near them [G], o g(q) [T, G]) for all points.
+        """Yield (rows of points [T], Gaussians near them [G], k g(q) [T, G]) for all points.
 
         Points are grouped in cubes, so that one small matrix product gives every q of a group:
         q = x^T P x - 2 (P m)^T x + m^T P m is linear in the ten monomials of x.
@@ -140,5 +149,5 @@ class GaussianField:
                 np.exp(weights, out=weights)
                 weights -= np.float32(FLOOR)
                 np.maximum(weights, 0, out=weights)
-                weights *= self.opacities[near] * np.float32(1 / (1 - FLOOR))
+                weights *= self.peaks[near] * np.float32(1 / (1 - FLOOR))
                 yield rows, near, weights
