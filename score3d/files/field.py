@@ -78,7 +78,8 @@ class GaussianField:
         for rows, gaussians, weights in self._blocks(points):
             density[rows] = weights.sum(axis=1)
             colour[rows] = weights @ self.rgb[gaussians]
-        return colour / np.maximum(density, np.finfo(np.float32).tiny)[:, None], density
+        colour /= np.maximum(density, np.finfo(np.float32).tiny)[:, None]
+        return colour, density
 
     def opacity_seen_along(self, axis: int, u: NDArray, v: NDArray) -> FloatArray:
         """What a viewer sees from far away along an axis: alpha at u x v, shape [U, V], in [0, 1).

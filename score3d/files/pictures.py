@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from score3d.files.atomic import atomic_write
 
 __all__ = ["contact_sheet", "write_png", "write_turntable"]
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+READABLE_WIDTH = 128  # pixels
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 
@@ -25,11 +28,14 @@ def contact_sheet(
 ) -> Image.Image:
     """Images in rows on a white page, each with its caption below, under a title.
 
+    Images narrower than 128 pixels are enlarged by a whole factor, pixel by pixel, so that their
+    captions have room.
+
     Args:
         images: float, shape [N, H, W, 3], in [0, 1] (clipped), sRGB, N >= 1.
         columns: images per row, >= 1.
-        labels: N captions; one that is too long for its image is cut.
-        title: a line above all; cut if it is too long for the page.
+        labels: N captions; each takes up to two lines, and is cut if that is not enough.
+        title: above all; up to two lines likewise. Accents are dropped (the font has none).
 
     Raises:
         ValueError: wrong shapes, no images, non-finite values, or not one caption per image.
@@ -40,25 +46,27 @@ def contact_sheet(
         raise ValueError(f"contact sheet: {n} images in {columns} columns; both must be >= 1")
     if labels is not None and len(labels) != n:
         raise ValueError(f"contact sheet: {len(labels)} labels for {n} images")
+    factor = max(1, READABLE_WIDTH // width)
+    pictures = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    height, width = height * factor, width * factor
     columns = min(columns, n)
     rows = -(-n // columns)
     gap = max(2, width // 32)
-    # small pictures still need captions that can be read
-    font = ImageFont.load_default(size=min(28, max(11, width // 12)))
-    title_font = ImageFont.load_default(size=min(36, max(13, width // 9)))
-    caption = _line_height(font) if labels is not None else 0
-    top = _line_height(title_font) + gap if title else 0
+    font = ImageFont.load_default(size=min(28, width // 10))
+    title_font = ImageFont.load_default(size=min(36, width // 8))
     page_width = columns * (width + gap) + gap
-    page = Image.new("RGB", (page_width, top + rows * (height + caption + gap) + gap), PAPER)
+    heading = _wrap(title or "", title_font, page_width - 2 * gap)
+    captions = [_wrap(label, font, width) for label in labels or [""] * n]
+    top = _height(heading, title_font) + gap if heading else 0
+    below = max(_height(lines, font) for lines in captions)
+    page = Image.new("RGB", (page_width, top + rows * (height + below + gap) + gap), PAPER)
     draw = ImageDraw.Draw(page)
-    if title:
-        draw.text((gap, gap), _fit(title, title_font, page_width - 2 * gap), INK, title_font)
+    draw.multiline_text((gap, gap), "\n".join(heading), INK, title_font, spacing=0)
     for i, picture in enumerate(pictures):
         x = gap + (i % columns) * (width + gap)
-        y = top + gap + (i // columns) * (height + caption + gap)
+        y = top + gap + (i // columns) * (height + below + gap)
         page.paste(Image.fromarray(picture), (x, y))
-        if labels is not None:
-            draw.text((x, y + height + 1), _fit(labels[i], font, width), INK, font)
+        draw.multiline_text((x, y + height), "\n".join(captions[i]), INK, font, spacing=0)
     return page
 
 
@@ -136,13 +144,29 @@ def _to_bytes(images: ArrayLike) -> NDArray[np.uint8]:
     return np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
 
 
-def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    return int(font.getbbox("Ag|")[3]) + 4
+def _height(lines: list[str], font: Font) -> int:
+    if not lines:
+        return 0
+    blank = ImageDraw.Draw(Image.new("L", (1, 1)))
+    # letters with the greatest reach, so that all captions of a page are of one height
+    return int(
+        blank.multiline_textbbox((0, 0), "\n".join(["Ag|"] * len(lines)), font, spacing=0)[3]
+    )
 
 
-def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """One line no wider than `width` pixels, cut with an ellipsis if need be."""
-    line = " ".join(text[:1000].split())
+def _wrap(text: str, font: Font, width: int) -> list[str]:
+    """At most two lines, each no wider than `width` pixels, cut with an ellipsis if need be."""
+    plain = unicodedata.normalize("NFKD", text[:1000])
+    words = "".join(c for c in plain if not unicodedata.combining(c)).split()
+    if not words:
+        return []
+    first = words.pop(0)
+    while words and font.getlength(f"{first} {words[0]}") <= width:
+        first += " " + words.pop(0)
+    return [_cut(line, font, width) for line in (first, " ".join(words)) if line]
+
+
+def _cut(line: str, font: Font, width: int) -> str:
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "…") > width:

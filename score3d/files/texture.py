@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from score3d.files.field import GaussianField
 
@@ -73,12 +73,12 @@ def bake(
     colour, density = field.colour(points)
     lost = density == 0
     if lost.any():
-        nearest = cKDTree(field.means).query(points[lost])[1]
-        colour[lost] = field.rgb[nearest]
+        colour[lost] = field.rgb[KDTree(field.means).query(points[lost])[1]]
     picture = np.zeros((height, width, 3), np.uint8)
     picture[inside] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
-    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return picture[rows, columns]
+    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    assert nearest is not None
+    return picture[nearest[0], nearest[1]]
 
 
 def _surface_points(

@@ -157,14 +157,13 @@ def _load(path: Path) -> Checkpoint:
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
         content = json.loads((path / META).read_text(encoding="utf-8"))
-        digest = content.pop("content_sha256")
-        damaged = digest != _content_digest(content)
+        whole = content.pop("content_sha256") == _content_digest(content)
     except OSError as error:
         raise CheckpointError(f"{META}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        damaged = True
-    if damaged:
-        raise CheckpointError(f"{META} is cut short or damaged")
+        raise CheckpointError(f"{META} is cut short or damaged") from None
+    if not whole:
+        raise CheckpointError(f"{META} is damaged (SHA-256 differs)")
     if content["format"] != FORMAT:
         raise CheckpointError(f"{META} has format {content['format']}, this version reads {FORMAT}")
     return content

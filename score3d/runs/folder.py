@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from score3d.files.atomic import TEMPORARY_PREFIX, sync_file, write_text
 
@@ -85,31 +85,32 @@ class RunFolder:
                 cannot be made.
         """
         path = Path(path)
-        if path.is_dir() and _content(path):
-            if not overwrite:
-                raise RunFolderError(
-                    f"{path} already exists and is not empty; use --overwrite to replace that run,"
-                    " --resume to continue it, or another folder"
-                )
-            if not (path / "config.toml").is_file():
-                raise RunFolderError(
-                    f"{path} does not look like a run (no config.toml), so --overwrite will not"
-                    " touch it; choose another folder"
-                )
         try:
             path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise RunFolderError(f"{path} is a file; choose another folder") from None
+            occupied = bool(_content(path))
+        except (FileExistsError, NotADirectoryError):
+            raise RunFolderError(f"{path} is, or lies in, a file; choose another folder") from None
         except OSError as error:
-            raise RunFolderError(f"cannot make {path}: {error.strerror or error}") from None
+            raise RunFolderError(f"cannot use {path}: {error.strerror or error}") from None
+        if occupied and not overwrite:
+            raise RunFolderError(
+                f"{path} already exists and is not empty; use --overwrite to replace that run,"
+                " --resume to continue it, or another folder"
+            )
+        if occupied and not (path / "config.toml").is_file():
+            raise RunFolderError(
+                f"{path} does not look like a run (no config.toml), so --overwrite will not"
+                " touch it; choose another folder"
+            )
         folder = cls(path, _hold(path))
         try:
-            if _content(path):
-                if not overwrite:  # another process was quicker
-                    raise RunFolderError(f"{path} was filled by another process; choose another")
-                folder._remove_run()
-        except BaseException:
+            if not occupied and _content(path):
+                raise RunFolderError(f"{path} was just filled by another process; choose another")
+            folder._remove_run()
+        except BaseException as error:
             folder.close()
+            if isinstance(error, OSError):
+                raise RunFolderError(f"cannot clear {path}: {error}") from None
             raise
         return folder
 
@@ -133,7 +134,7 @@ class RunFolder:
             self._lock.close()  # which releases the lock
             self._lock = None
 
-    def __enter__(self) -> RunFolder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -220,7 +221,7 @@ class MetricsLog:
             TypeError: a value is neither JSON nor a NumPy or torch scalar.
             OSError: the file cannot be written.
         """
-        if not isinstance(record.get("step"), int):
+        if type(record.get("step")) is not int:
             raise ValueError(f"metrics: a record needs an integer 'step', got {dict(record)!r}")
         line = json.dumps(_plain(record), allow_nan=False) + "\n"
         with open(self.path, "ab") as file:
@@ -284,7 +285,7 @@ def _hold(path: Path) -> BinaryIO:
     The lock file is never deleted: a process could then lock a file that no longer has a name.
     """
     try:
-        file = open(path / LOCK_NAME, "ab")
+        file = open(path / LOCK_NAME, "ab")  # noqa: SIM115 (held until close)
     except OSError as error:
         raise RunFolderError(f"cannot write in {path}: {error.strerror or error}") from None
     try:
