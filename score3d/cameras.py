@@ -32,6 +32,17 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.viewmats)
 
+    def __getitem__(self, rows: slice) -> "Cameras":
+        """The cameras of a slice of the batch."""
+        return Cameras(
+            self.viewmats[rows],
+            self.Ks[rows],
+            self.azimuth[rows],
+            self.elevation[rows],
+            self.width,
+            self.height,
+        )
+
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras with every tensor on `device`."""
         return Cameras(

@@ -1,0 +1,137 @@
+"""From names to objects: the only file that knows the concrete classes.
+
+One dict per kind; outsiders add to them with entry points in the group `score3d.<kind>`.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from score3d.config import Config, ConfigError, suggestion
+from score3d.distill.baseline.own_noise import own_noise
+from score3d.distill.consistency.nothing import nothing
+from score3d.distill.couple.independent import independent
+from score3d.distill.equation import Rule
+from score3d.distill.guide.classifier_free import ClassifierFree
+from score3d.distill.noise.iid import iid
+from score3d.distill.time_weight import TIME_WEIGHTS
+from score3d.distill.weight.mean import mean
+from score3d.draw import DrawSpec
+from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
+from score3d.scenes.base import Scene
+from score3d.scenes.gaussians import GaussianOptions, GaussianScene
+from score3d.teachers.base import Teacher
+from score3d.teachers.embedded import EmbeddedTeacher
+from score3d.teachers.stable_diffusion import StableDiffusionTeacher
+
+__all__ = ["build_device", "build_rule", "build_scene", "build_spec", "build_teacher", "known"]
+
+# Slot fillers are made from the distill section: most ignore it.
+NOISES: dict[str, Callable[..., Any]] = {"iid": lambda d: iid}
+GUIDES: dict[str, Callable[..., Any]] = {"classifier-free": lambda d: ClassifierFree(d.guidance)}
+BASELINES: dict[str, Callable[..., Any]] = {"noise": lambda d: own_noise}
+WEIGHTS: dict[str, Callable[..., Any]] = {"mean": lambda d: mean}
+COUPLES: dict[str, Callable[..., Any]] = {"none": lambda d: independent}
+CONSISTENCIES: dict[str, Callable[..., Any]] = {"none": lambda d: nothing}
+SLOTS = {
+    "noise": NOISES,
+    "guide": GUIDES,
+    "baseline": BASELINES,
+    "weight": WEIGHTS,
+    "couple": COUPLES,
+    "consistency": CONSISTENCIES,
+}
+
+TEACHERS: dict[str, Callable[..., Teacher]] = {"embedded": EmbeddedTeacher}
+ADAPTATIONS: dict[str, type[Adaptation]] = {"none": Adaptation, "mcmc": Mcmc, "gradient": Gradient}
+
+
+def _gaussians(config: Config, device: torch.device) -> Scene:
+    s = config.scene
+    adaptation = _pick(ADAPTATIONS, "adaptation", s.adapt, "score3d.adaptations")(
+        every=s.adapt_every,
+        start=s.adapt_start,
+        stop=round(s.adapt_stop * config.run.steps),
+        cap=s.cap,
+        min_opacity=s.min_opacity,
+    )
+    names = GaussianOptions.__dataclass_fields__
+    options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
+    return GaussianScene(options, adaptation, config.run.steps, config.run.seed, device)
+
+
+SCENES: dict[str, Callable[..., Scene]] = {"gaussians": _gaussians}
+
+
+def known(table: dict[str, Any], group: str) -> list[str]:
+    """Names of a kind: ours and those of installed plug-ins."""
+    return sorted({*table, *(e.name for e in entry_points(group=group))})
+
+
+def _pick(table: dict[str, Any], kind: str, name: str, group: str) -> Any:
+    if name in table:
+        return table[name]
+    for entry in entry_points(group=group):
+        if entry.name == name:
+            return entry.load()  # a plug-in that was named and fails to load must be seen
+    raise ConfigError(f"unknown {kind} {name!r}; {suggestion(name, known(table, group))}")
+
+
+def build_device(name: str) -> torch.device:
+    """ "auto" is CUDA if there is one, else the CPU. Raises ConfigError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no CUDA device is available; use --device cpu")
+    return device
+
+
+def build_teacher(config: Config, device: torch.device) -> Teacher:
+    """A named teacher, or the diffusers folder that `teacher.name` is the path of."""
+    name = config.teacher.name
+    if Path(name).is_dir():
+        return StableDiffusionTeacher(Path(name), device)
+    return _pick(TEACHERS, "teacher", name, "score3d.teachers")(device=device)
+
+
+def build_rule(config: Config) -> Rule:
+    """The row of the table of methods that the distill section spells out."""
+    d = config.distill
+    fillers = {
+        slot: _pick(table, slot, getattr(d, slot), f"score3d.{slot}")(d) for slot, table in SLOTS.items()
+    }
+    weight = _pick(TIME_WEIGHTS, "time weight", d.time_weight, "score3d.time_weight")
+    return Rule(**fillers, time_weight=weight)
+
+
+def build_scene(config: Config, device: torch.device) -> Scene:
+    """A fresh scene of `scene.kind`."""
+    return _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")(config, device)
+
+
+def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
+    """What the loop's draws need to know."""
+    d, v = config.distill, config.views
+    return DrawSpec(
+        seed=config.run.seed,
+        steps=config.run.steps,
+        views=v.count,
+        noises=d.noises_per_view,
+        latent_shape=teacher.latent_shape,
+        resolution=v.resolution,
+        elevation=v.elevation,
+        distance=v.distance,
+        fov=v.fov,
+        t_min=d.t_min,
+        t_max=d.t_max,
+        t_max_end=d.t_max_end,
+        anneal=d.anneal,
+        background=v.background,
+    )

@@ -1,0 +1,90 @@
+"""`score3d doctor`: what is installed, what works, and the fix for what does not."""
+
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from score3d.cli.errors import reported
+
+REQUIRED = ("torch", "diffusers", "transformers", "safetensors", "gsplat", "nerfacc", "numba", "trimesh")
+
+
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Check the installation; exit code 1 if something needed for the main job is broken."""
+    with reported(debug):
+        checks = [*_packages(), *_backends(), *_assets()]
+        if json_:
+            rows = [{"what": w, "ok": ok, "needed": need, "detail": d} for w, ok, need, d in checks]
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            for what, ok, needed, detail in checks:
+                mark = "ok  " if ok else ("FAIL" if needed else "--  ")
+                typer.echo(f"{mark} {what}: {detail}")
+        if any(needed and not ok for _, ok, needed, _ in checks):
+            raise typer.Exit(1)
+
+
+Check = tuple[str, bool, bool, str]  # what, ok, needed for the main job, detail or fix
+
+
+def _packages() -> list[Check]:
+    rows: list[Check] = [("python", sys.version_info >= (3, 11), True, sys.version.split()[0])]
+    for name in REQUIRED:
+        try:
+            rows.append((name, True, True, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((name, False, True, f"not installed; pip install {name}"))
+    video = importlib.util.find_spec("av") is not None
+    fix = "not installed: turntables become .webp; pip install 'score3d[video]' for .mp4"
+    rows.append(("video encoder (av)", video, False, importlib.metadata.version("av") if video else fix))
+    return rows
+
+
+def _backends() -> list[Check]:
+    import time
+
+    import torch
+
+    rows: list[Check] = []
+    try:
+        from score3d.render import warm_up
+
+        start = time.perf_counter()
+        warm_up()
+        seconds = time.perf_counter() - start
+        detail = f"ready in {seconds:.1f} s on {torch.get_num_threads()} threads"
+        rows.append(("rasterizer cpu", True, True, detail))
+    except Exception as error:  # whatever a compiler throws, the user needs the line
+        rows.append(("rasterizer cpu", False, True, f"{error}; pip install --force-reinstall numba"))
+    if not torch.cuda.is_available():
+        fix = "no CUDA device, or a CPU build of torch: https://pytorch.org/get-started picks the right one"
+        rows.append(("rasterizer gsplat (CUDA)", False, False, fix))
+        return rows
+    try:
+        import gsplat.cuda._backend as backend
+
+        if backend._C is None:
+            raise RuntimeError("gsplat's CUDA extension is not built: install the CUDA toolkit (nvcc) and ninja")
+        rows.append(("rasterizer gsplat (CUDA)", True, False, torch.cuda.get_device_name()))
+    except Exception as error:
+        rows.append(("rasterizer gsplat (CUDA)", False, False, str(error)))
+    return rows
+
+
+def _assets() -> list[Check]:
+    from score3d.resources import resource
+
+    rows: list[Check] = []
+    for name, file in (("teacher", "model_index.json"), ("judge", "judge.safetensors")):
+        folder = resource("assets", name)
+        ok = (folder / file).is_file()
+        fix = f"missing in {folder}: reinstall score3d"
+        rows.append((f"embedded {name}", ok, True, str(folder) if ok else fix))
+    return rows

@@ -1,0 +1,194 @@
+"""`score3d generate`: prompt in, 3D asset out."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from score3d.cli.errors import reported
+
+if TYPE_CHECKING:
+    from score3d.config import Config
+
+MAX_PROMPT = 1000  # characters; text encoders read some 77 tokens
+
+
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help='What to make, like "a red mushroom".')] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="draft, standard, high, or a .toml file.")] = "standard",
+    loss: Annotated[str | None, typer.Option(help="A row of `score3d losses`. Default: sds.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
+    ] = None,
+    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
+    negative: Annotated[str | None, typer.Option(help="Negative prompt.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: section.key=value.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop optimising after this time and export.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in --out.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Make a 3D asset from a prompt."""
+    started = time.monotonic()
+    chosen: dict[str, dict[str, Any]] = {}
+    for section, key, value in (
+        ("run", "steps", steps),
+        ("run", "seed", seed),
+        ("run", "negative", negative),
+        ("run", "device", device),
+        ("teacher", "name", teacher),
+        ("scene", "kind", scene),
+    ):
+        if value is not None:
+            chosen.setdefault(section, {})[key] = value
+    with reported(debug):
+        if max_minutes is not None and max_minutes <= 0:
+            raise ValueError("--max-minutes must be positive")
+        if resume:
+            if prompt or out or loss or set_ or overwrite or chosen or preset != "standard":
+                raise ValueError(
+                    "--resume continues a run with its own settings; it takes only --max-minutes, "
+                    "--json and --quiet"
+                )
+            _resume(resume, max_minutes, started, json_, quiet)
+        else:
+            _start(prompt, out, preset, loss, set_, chosen, overwrite, max_minutes, started, json_, quiet)
+
+
+def _start(
+    prompt: str | None,
+    out: Path | None,
+    preset: str,
+    loss: str | None,
+    overrides: list[str] | None,
+    chosen: dict[str, dict[str, Any]],
+    overwrite: bool,
+    max_minutes: float | None,
+    started: float,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from score3d.config import load_config
+    from score3d.runs.folder import RunFolder, slug
+
+    prompt = (prompt or "").strip()
+    if not prompt:
+        raise ValueError('the prompt is empty; try: score3d generate "a red mushroom"')
+    if len(prompt) > MAX_PROMPT:
+        raise ValueError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} make sense")
+    chosen.setdefault("run", {})["prompt"] = prompt
+    config = load_config(preset, loss, overrides, chosen)
+    _check_words(config)
+    with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
+        _follow(config, folder, None, max_minutes, started, as_json, quiet)
+
+
+def _check_words(config: "Config") -> None:
+    """Refuse an unknown word before anything is written or loaded."""
+    if config.teacher.name == "embedded":
+        from score3d.teachers.embedded import load_world
+
+        world = load_world()
+        world.parse(config.run.prompt)
+        if config.run.negative:
+            world.parse(config.run.negative)
+
+
+def _resume(
+    path: Path, max_minutes: float | None, started: float, as_json: bool, quiet: bool
+) -> None:
+    from score3d.config import load_config
+    from score3d.runs.checkpoint import load_checkpoint
+    from score3d.runs.folder import RunFolder
+
+    with RunFolder.open(path) as folder:
+        config = load_config(str(folder.config))
+        checkpoint = load_checkpoint(folder.checkpoint)
+        for note in checkpoint.notes:
+            sys.stderr.write(f"score3d: {note}\n")
+        _follow(config, folder, checkpoint, max_minutes, started, as_json, quiet)
+
+
+def _follow(
+    config: "Config",
+    folder: Any,
+    checkpoint: Any,
+    max_minutes: float | None,
+    started: float,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Consume the run's events: progress, time limit, signals, closing lines."""
+    from score3d.cli.progress import Progress
+
+    received: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        if received:
+            os._exit(128 + number)  # the second one means now
+        received.append(number)
+        sys.stderr.write("score3d: stopping; a checkpoint and the files so far follow. Again to quit now\n")
+
+    def should_stop() -> str:
+        if received:
+            return "interrupted"
+        late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
+        return "time limit" if late else ""
+
+    handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Progress(config.run.steps, quiet or as_json) as progress:
+            progress.phase("load", "libraries")
+            from score3d.generate import Phase, generate
+
+            for event in generate(config, folder, checkpoint, should_stop):
+                if isinstance(event, Phase):
+                    progress.phase(event.name, event.note)
+                else:
+                    progress.step(event)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    summary = json.loads(folder.summary.read_text())
+    if as_json:
+        typer.echo(json.dumps(summary | {"folder": str(folder.path)}, indent=2))
+    elif not quiet:
+        _closing(folder, summary)
+    if received:
+        raise typer.Exit(128 + received[0])
+
+
+def _closing(folder: Any, summary: dict[str, Any]) -> None:
+    seconds = summary["seconds"]
+    total = sum(seconds.values())
+    parts = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    typer.echo(f"{summary['status']}: {summary['gaussians']} Gaussians in {total:.0f} s ({parts})")
+    if "judge" in summary:
+        judge = summary["judge"]
+        colour = f", colour right in {judge['colour']:.0%}" if "colour" in judge else ""
+        typer.echo(f"judge: shape right in {judge['shape']:.0%} of 8 views{colour}")
+    for note in summary["notes"]:
+        typer.echo(f"note: {note}")
+    names = ("scene.ply", "mesh.glb", "contact_sheet.png", "turntable.mp4", "turntable.webp")
+    for name in names:
+        if (folder.path / name).exists():
+            typer.echo(f"  {folder.path / name}")
+    if summary["status"] != "complete":
+        typer.echo(f"continue with: score3d generate --resume {folder.path}")

@@ -1,0 +1,29 @@
+"""`score3d`: the commands in one place."""
+
+import typer
+
+from score3d.cli import doctor, export, generate, losses, render, teachers
+
+app = typer.Typer(
+    name="score3d",
+    help="Text to 3D by score distillation, on a CPU out of the box.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(generate.generate)
+app.command()(export.export)
+app.command()(render.render)
+app.command()(doctor.doctor)
+app.command()(teachers.teachers)
+app.command()(losses.losses)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The settings of a run: typed, frozen, from TOML presets and `--set section.key=value`.
+
+Order of precedence: the defaults here, a preset of `configs/`, a loss preset, `--set`, and the
+command line's own options. An unknown key is an error that suggests a known one.
+"""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from score3d.resources import resource
+
+__all__ = ["Config", "ConfigError", "load_config", "preset_names", "to_toml"]
+
+
+class ConfigError(ValueError):
+    """A setting is unknown or out of range; one line."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(_Section):
+    prompt: str = ""
+    negative: str = ""
+    seed: int = Field(0, ge=0)
+    steps: int = Field(300, ge=1)
+    device: str = "auto"
+    preview_every: int = Field(50, ge=1)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class TeacherSection(_Section):
+    name: str = "embedded"
+
+
+class Distill(_Section):
+    loss: str = "sds"
+    noise: str = "iid"
+    guide: str = "classifier-free"
+    baseline: str = "noise"
+    weight: str = "mean"
+    couple: str = "none"
+    consistency: str = "none"
+    guidance: float = 7.5
+    time_weight: str = "sds"
+    noises_per_view: int = Field(1, ge=1)
+    t_min: float = Field(0.02, gt=0, lt=1)
+    t_max: float = Field(0.98, gt=0, lt=1)
+    t_max_end: float = Field(0.45, gt=0, lt=1)
+    anneal: float = Field(0.8, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Distill":
+        if not self.t_min < min(self.t_max, self.t_max_end):
+            raise ValueError("t_min must be below t_max and t_max_end")
+        return self
+
+
+class Views(_Section):
+    count: int = Field(4, ge=1)
+    resolution: int = Field(64, ge=8, le=2048)
+    elevation: tuple[float, float] = (-10.0, 50.0)
+    distance: tuple[float, float] = (1.9, 2.1)
+    fov: float = Field(40.0, gt=1, lt=170)
+    background: Literal["random"] | float = "random"
+
+
+class SceneSection(_Section):
+    kind: str = "gaussians"
+    count: int = Field(1500, ge=1)
+    cap: int = Field(3000, ge=1)
+    adapt: str = "mcmc"
+    adapt_every: int = Field(10, ge=1)
+    adapt_start: int = Field(20, ge=0)
+    adapt_stop: float = Field(0.9, ge=0, le=1)
+    min_opacity: float = Field(0.01, gt=0, lt=1)
+    final_prune: float = Field(0.05, ge=0, lt=1)
+    radius: float = Field(0.4, gt=0)
+    init_scale: float = Field(0.04, gt=0)
+    init_opacity: float = Field(0.1, gt=0, lt=1)
+    sh_degree: int = Field(0, ge=0, le=3)
+    lr_means: float = Field(0.006, gt=0)
+    lr_means_end: float = Field(0.001, gt=0)
+    lr_scales: float = Field(0.02, gt=0)
+    lr_quats: float = Field(0.02, gt=0)
+    lr_opacities: float = Field(0.05, gt=0)
+    lr_sh: float = Field(0.03, gt=0)
+    min_scale: float = Field(0.006, gt=0)
+    max_scale: float = Field(0.12, gt=0)
+    bound: float = Field(0.62, gt=0)
+    opacity_weight: float = Field(0.0, ge=0)
+    scale_weight: float = Field(0.0, ge=0)
+
+
+class Output(_Section):
+    turntable_views: int = Field(48, ge=1)
+    picture_size: int = Field(256, ge=16, le=4096)
+    mesh_resolution: int = Field(96, ge=16, le=512)
+
+
+class Config(_Section):
+    """All settings of a run; `to_toml` writes what `load_config` reads."""
+
+    run: Run = Run()
+    teacher: TeacherSection = TeacherSection()
+    distill: Distill = Distill()
+    views: Views = Views()
+    scene: SceneSection = SceneSection()
+    output: Output = Output()
+
+
+def preset_names() -> list[str]:
+    """The scale presets that ship with the package."""
+    return sorted(p.stem for p in resource("configs").glob("*.toml"))
+
+
+def loss_names() -> list[str]:
+    """The loss presets (rows of the table of methods) that ship with the package."""
+    return sorted(p.stem for p in resource("configs", "losses").glob("*.toml"))
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """ "(did you mean ...?) " or "", then what is known."""
+    close = difflib.get_close_matches(word, known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+
+
+def _preset(name: str, kind: str, folder: Path, names: list[str]) -> dict[str, Any]:
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _read_toml(path)
+    if name not in names:
+        raise ConfigError(f"unknown {kind} {name!r}; {suggestion(name, names)}")
+    return _read_toml(folder / f"{name}.toml")
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _assignment(text: str) -> dict[str, Any]:
+    """ "scene.count=500" -> {"scene": {"count": 500}}; values are TOML, bare words strings."""
+    key, equals, value = text.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot or not section or not name:
+        raise ConfigError(f"--set {text!r}: expected section.key=value, like scene.count=500")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except ValueError:
+        parsed = value.strip()
+    return {section: {name: parsed}}
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = Config
+        for part in first["loc"][:-1]:
+            annotation = model.model_fields[str(part)].annotation
+            if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+                break
+            model = annotation
+        return f"unknown setting {where!r}; {suggestion(str(first['loc'][-1]), list(model.model_fields))}"
+    return f"setting {where!r}: {first['msg']}, got {first['input']!r}"
+
+
+def load_config(
+    preset: str | None = None,
+    loss: str | None = None,
+    overrides: list[str] | None = None,
+    options: dict[str, dict[str, Any]] | None = None,
+) -> Config:
+    """The resolved settings. preset, loss: names of shipped presets or paths of .toml files.
+    overrides: `section.key=value` strings. options: sections given by command-line options.
+    Raises ConfigError."""
+    data: dict[str, Any] = {}
+    if preset:
+        data = _preset(preset, "preset", resource("configs"), preset_names())
+    if loss:
+        row = _preset(loss, "loss", resource("configs", "losses"), loss_names())
+        row.pop("about", None)
+        data = _merge(data, row)
+    for text in overrides or []:
+        data = _merge(data, _assignment(text))
+    data = _merge(data, options or {})
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def to_toml(config: Config) -> str:
+    """The settings as TOML that `load_config` reads back."""
+    lines = []
+    for section, values in config.model_dump(mode="json").items():
+        lines.append(f"[{section}]")
+        # JSON's numbers, strings, booleans and arrays are TOML's too.
+        lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
+        lines.append("")
+    return "\n".join(lines)

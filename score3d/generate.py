@@ -1,0 +1,188 @@
+"""From a prompt to an asset in a run folder: what `score3d generate` does.
+
+A generator of events, so that a terminal, a test or a notebook can follow and stop it.
+"""
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from score3d import build
+from score3d.cameras import turntable
+from score3d.config import Config, to_toml
+from score3d.evaluate.judge import Judge
+from score3d.evaluate.verdict import score_views
+from score3d.files.atomic import write_text
+from score3d.files.mesh import MeshError, splats_to_mesh, write_mesh
+from score3d.files.pictures import contact_sheet, write_png, write_turntable
+from score3d.files.ply import write_ply
+from score3d.files.splats import Splats
+from score3d.loop import StepInfo, optimise
+from score3d.prompts import PromptBook
+from score3d.runs.checkpoint import Checkpoint, save_checkpoint
+from score3d.runs.folder import MetricsLog, RunFolder, write_summary
+from score3d.scenes.photograph import photograph
+from score3d.teachers.base import Teacher
+
+__all__ = ["Phase", "generate"]
+
+FIRST_PREVIEW = 4  # a person should see something within seconds
+JUDGED_VIEWS = 8
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A new phase begins: "load", "optimise", "export", "judge" or "done". note: for people."""
+
+    name: str
+    note: str = ""
+
+
+class _Clock:
+    """Seconds per phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + now - self._last, 3)
+        self._last = now
+
+
+def generate(
+    config: Config,
+    folder: RunFolder,
+    checkpoint: Checkpoint | None = None,
+    should_stop: Callable[[], str] = lambda: "",
+) -> Iterator[Phase | StepInfo]:
+    """Run `config` in `folder`, from `checkpoint` if there is one.
+
+    should_stop: asked after each step; a non-empty answer ("interrupted", "time limit") ends
+    the run early: it is checkpointed, exported and can be resumed. Raises PromptError,
+    TeacherError, ConfigError, Diverged, OSError.
+    """
+    clock = _Clock()
+    yield Phase("load", f"teacher {config.teacher.name}")
+    device = build.build_device(config.run.device)
+    teacher = build.build_teacher(config, device)
+    prompts = PromptBook(teacher, config.run.prompt, config.run.negative)
+    scene, rule = build.build_scene(config, device), build.build_rule(config)
+    spec = build.build_spec(config, teacher)
+    write_text(folder.config, to_toml(config))
+    metrics, start = MetricsLog(folder.metrics), 0
+    if checkpoint:
+        scene.load_state_dict(checkpoint.tensors)
+        start = checkpoint.step
+        metrics.truncate(start)
+    clock.lap("load")
+    status, done, phases = "complete", start, dict.fromkeys(("render", "encode", "teacher", "backward", "adapt"), 0.0)
+    first = start + FIRST_PREVIEW
+    yield Phase("optimise", f"steps {start} to {config.run.steps}")
+    for info in optimise(scene, teacher, prompts, rule, spec, start, device):
+        done = info.step + 1
+        for name, value in info.seconds.items():
+            phases[name] += value
+        metrics.append(_record(info))
+        if done == first or done % config.run.preview_every == 0:
+            _preview(folder, scene.splats(), config)
+        stop = should_stop() if done < config.run.steps else ""
+        if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
+            save_checkpoint(folder.checkpoint, done, scene.state_dict(), {"prompt": config.run.prompt})
+        yield info
+        if stop:
+            status = stop
+            break
+    clock.lap("optimise")
+    yield Phase("export")
+    scene.prune(config.scene.final_prune)
+    splats, dropped = scene.splats().finite()
+    views = _export(folder, splats, config)
+    notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
+    notes += _export_mesh(folder, splats, config)
+    clock.lap("export")
+    summary: dict[str, Any] = {
+        "prompt": config.run.prompt,
+        "status": status,
+        "steps": done,
+        "gaussians": len(splats),
+        "seed": config.run.seed,
+        "seconds": clock.seconds,
+        "step_seconds": {k: round(v, 3) for k, v in phases.items()},
+        "notes": notes,
+        "versions": _versions(),
+    }
+    judged = _judge(teacher, config, views)
+    if judged:
+        yield Phase("judge")
+        summary["judge"] = judged
+    clock.lap("judge")
+    write_summary(folder.summary, summary)
+    yield Phase("done", status)
+
+
+def _record(info: StepInfo) -> dict[str, Any]:
+    """One line of metrics.jsonl: nothing that depends on the machine's speed, so that a resumed
+    run writes the same file as an uninterrupted one."""
+    record = {
+        "step": info.step,
+        "grad_norm": info.grad_norm,
+        "t": info.t,
+        "gaussians": info.primitives,
+    }
+    return record | ({"skipped": info.skipped} if info.skipped else {})
+
+
+def _preview(folder: RunFolder, splats: Splats, config: Config) -> None:
+    views = turntable(8, config.output.picture_size, fov=config.views.fov)
+    write_png(folder.preview, photograph(splats, views[1:2])[0])
+
+
+def _export(folder: RunFolder, splats: Splats, config: Config) -> np.ndarray:
+    """Write scene.ply and the pictures; returns the judged turntable views [8,H,W,3]."""
+    write_ply(folder.scene, splats)
+    size, fov = config.output.picture_size, config.views.fov
+    views = photograph(splats, turntable(JUDGED_VIEWS, size, fov=fov))
+    labels = [f"{k * 360 // JUDGED_VIEWS} deg" for k in range(JUDGED_VIEWS)]
+    sheet = contact_sheet(views, 4, labels, config.run.prompt)
+    write_png(folder.contact_sheet, sheet)
+    write_png(folder.preview, views[1])
+    frames = photograph(splats, turntable(config.output.turntable_views, size, fov=fov))
+    write_turntable(folder.turntable, frames, fps=config.output.turntable_views / 4)
+    return views
+
+
+def _export_mesh(folder: RunFolder, splats: Splats, config: Config) -> list[str]:
+    """Write mesh.glb; a scene with no surface is a note, not a failed run."""
+    try:
+        write_mesh(folder.mesh, splats_to_mesh(splats, config.output.mesh_resolution))
+    except MeshError as error:
+        return [f"no mesh.glb: {error}"]
+    return []
+
+
+def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any] | None:
+    """The judge knows the embedded teacher's world and no other."""
+    world = getattr(teacher, "world", None)
+    if world is None:
+        return None
+    noun, colour = world.parse(config.run.prompt)
+    return score_views(views, noun, colour, Judge())
+
+
+def _versions() -> dict[str, str]:
+    names = ("score3d", "torch", "diffusers", "transformers", "gsplat", "numba")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,106 @@
+"""The loop: render, ask the teacher, turn its answer into a gradient, step, adapt.
+
+A generator: the command line, tests, a viewer and a notebook all consume this one.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from score3d.distill.equation import Rule, distill
+from score3d.draw import DrawSpec, draw_at
+from score3d.prompts import PromptBook
+from score3d.scenes.base import Render, Scene
+from score3d.teachers.base import Teacher
+
+__all__ = ["Diverged", "StepInfo", "optimise"]
+
+
+class Diverged(RuntimeError):
+    """Too many steps in a row produced values that are not finite."""
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What one step did. grad_norm: ||g|| of the latents' gradient, averaged over views (there
+    is no loss value). seconds: per phase. skipped: why the step was not applied, or ""."""
+
+    step: int
+    grad_norm: float
+    t: float
+    primitives: int
+    seconds: dict[str, float]
+    view: Render
+    skipped: str = ""
+
+
+def _not_finite(scene: Scene, named: dict[str, Tensor]) -> str:
+    """The name of the first tensor, or parameter gradient, that is not finite, or ""."""
+    for name, value in named.items():
+        if not torch.isfinite(value).all():
+            return name
+    for name, p in scene.parameters().items():
+        if p.grad is not None and not torch.isfinite(p.grad).all():
+            return f"gradient of {name}"
+    return ""
+
+
+def optimise(
+    scene: Scene,
+    teacher: Teacher,
+    prompts: PromptBook,
+    rule: Rule,
+    spec: DrawSpec,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+    patience: int = 5,
+) -> Iterator[StepInfo]:
+    """Optimise `scene` from step `start` to `spec.steps`, yielding after each step.
+
+    A step with a value that is not finite is not applied: the parameters stay as the last good
+    step left them. After `patience` such steps in a row, raises Diverged with the step, the
+    tensor, t and the views.
+    """
+    bad = 0
+    for step in range(start, spec.steps):
+        clock = [time.perf_counter()]
+        draw = draw_at(spec, step).to(device)
+        view = scene.render(draw.views, draw.background)
+        clock.append(time.perf_counter())
+        z = teacher.encode(view.rgb)
+        clock.append(time.perf_counter())
+        cond = prompts.at(draw.views)
+        grad = distill(teacher, z.detach(), cond, draw, view, rule)
+        clock.append(time.perf_counter())
+        reg = scene.regulariser(view)
+        demand = rule.consistency(view, grad)
+        if demand is not None:
+            reg = reg + demand
+        torch.autograd.backward(
+            [z, reg] if reg.requires_grad else [z],
+            [grad / len(z), None] if reg.requires_grad else [grad / len(z)],
+        )
+        clock.append(time.perf_counter())
+        what = _not_finite(scene, {"render": view.rgb, "latents": z, "gradient": grad})
+        if what:
+            for p in scene.parameters().values():
+                p.grad = None
+            bad += 1
+            if bad >= patience:
+                angles = ", ".join(f"{a:.0f}" for a in draw.views.azimuth.tolist())
+                raise Diverged(
+                    f"step {step}: {what} is not finite, {bad} steps in a row "
+                    f"(t = {draw.t.tolist()}, azimuths {angles})"
+                )
+        else:
+            bad = 0
+            scene.step(step)
+            scene.adapt(draw, view)
+        clock.append(time.perf_counter())
+        phases = ("render", "encode", "teacher", "backward", "adapt")
+        seconds = {p: b - a for p, a, b in zip(phases, clock, clock[1:], strict=True)}
+        norm = float(grad.flatten(1).norm(dim=1).mean())
+        yield StepInfo(step, norm, float(draw.t.mean()), len(scene), seconds, view, what)

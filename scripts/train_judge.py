@@ -1,0 +1,126 @@
+"""Train the judge and measure it on renders of held-out seeds.
+
+    python scripts/train_judge.py --export assets/judge
+    python scripts/train_judge.py --export assets/judge --test-only
+
+Augmentation (blur, noise, shifts, contrast) makes it look past the difference between a crisp
+render and a soft scene of Gaussians. The azimuth head learns only from nouns that have one.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from score3d.evaluate.judge import AZIMUTH_BINS, Judge, JudgeNet
+from score3d.world.dataset import Renders, load_renders
+from score3d.world.families import FAMILIES, SYMMETRIC
+from score3d.world.palette import COLOURS
+
+NOUNS, COLOUR_NAMES = sorted(FAMILIES), sorted(COLOURS)
+HELD_OUT = 90000
+
+
+def azimuth_bin(azimuth: np.ndarray) -> np.ndarray:
+    return np.round(azimuth / (360 / AZIMUTH_BINS)).astype(np.int64) % AZIMUTH_BINS
+
+
+def augment(rgb: Tensor, g: torch.Generator) -> Tensor:
+    """Blur, shift, contrast and noise; rgb [B,3,64,64] in [0,1]."""
+    b = len(rgb)
+    soft = nn.functional.avg_pool2d(nn.functional.pad(rgb, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    softer = nn.functional.avg_pool2d(nn.functional.pad(soft, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    choice = torch.rand(b, 1, 1, 1, generator=g)
+    mix = torch.rand(b, 1, 1, 1, generator=g)
+    rgb = torch.where(choice < 0.4, rgb.lerp(soft, mix), torch.where(choice < 0.7, soft.lerp(softer, mix), rgb))
+    dx, dy = (int(torch.randint(-4, 5, (), generator=g)) for _ in range(2))
+    rgb = nn.functional.pad(rgb, (4, 4, 4, 4), mode="replicate")[..., 4 + dy : 68 + dy, 4 + dx : 68 + dx]
+    gain = 1 + 0.16 * (torch.rand(b, 1, 1, 1, generator=g) - 0.5)
+    noise = torch.randn(rgb.shape, generator=g) * 0.04 * torch.rand(b, 1, 1, 1, generator=g)
+    return (rgb * gain + noise).clamp(0, 1)
+
+
+def test(folder: Path, data: Renders) -> dict:
+    """Accuracies on held-out renders at elevations of at most 50 degrees."""
+    judge = Judge(folder)
+    chosen = np.where(data.elevation <= 50)[0]
+    right: dict[str, list[bool]] = {"noun": [], "colour": [], "azimuth within 30": []}
+    confusion: dict[str, int] = {}
+    for part in np.array_split(chosen, max(1, len(chosen) // 256)):
+        rgb = torch.from_numpy(data.rgb[part]).float().div(255).permute(0, 3, 1, 2)
+        said = judge(rgb)
+        for k, i in enumerate(part):
+            noun, colour = NOUNS[data.noun[i]], COLOUR_NAMES[data.colour[i]]
+            right["noun"].append(said.nouns[k] == noun)
+            right["colour"].append(said.colours[k] == colour)
+            for kind, truth, answer in (("noun", noun, said.nouns[k]), ("colour", colour, said.colours[k])):
+                if truth != answer:
+                    key = f"{kind}: {truth} taken for {answer}"
+                    confusion[key] = confusion.get(key, 0) + 1
+            if noun not in SYMMETRIC:
+                gap = abs((said.azimuths[k] - data.azimuth[i] + 180) % 360 - 180)
+                right["azimuth within 30"].append(bool(gap <= 30))
+    report = {k: float(np.mean(v)) for k, v in right.items()}
+    report["pictures"] = len(chosen)
+    report["worst"] = dict(sorted(confusion.items(), key=lambda kv: -kv[1])[:12])
+    return report
+
+
+def main(args: argparse.Namespace) -> None:
+    if not args.test_only:
+        data = load_renders(args.data, range(args.shards))
+        torch.manual_seed(args.seed)
+        net = JudgeNet(len(NOUNS), len(COLOUR_NAMES))
+        optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=args.steps)
+        has_front = torch.tensor([n not in SYMMETRIC for n in NOUNS])
+        clock = time.time()
+        for step in range(args.steps):
+            rng = np.random.default_rng([args.seed, step])
+            g = torch.Generator().manual_seed(step)
+            index = rng.integers(0, len(data), args.batch)
+            rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
+            noun, colour, azimuth = net(augment(rgb, g))
+            truth = torch.from_numpy(data.noun[index])
+            bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
+            front = has_front[truth]
+            loss = nn.functional.cross_entropy(noun, truth, label_smoothing=0.05)
+            loss = loss + nn.functional.cross_entropy(
+                colour, torch.from_numpy(data.colour[index]), label_smoothing=0.05
+            )
+            loss = loss + 0.5 * nn.functional.cross_entropy(azimuth[front], bins[front])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if (step + 1) % 200 == 0:
+                rate = 200 * args.batch / (time.time() - clock)
+                clock = time.time()
+                accuracy = float((noun.argmax(1) == truth).float().mean())
+                print(f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f} images/s", flush=True)
+        args.export.mkdir(parents=True, exist_ok=True)
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+        save_file(weights, args.export / "judge.safetensors")
+        labels = {"nouns": NOUNS, "colours": COLOUR_NAMES, "steps": args.steps, "batch": args.batch}
+        (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
+    print(json.dumps(test(args.export, load_renders(args.data, range(HELD_OUT, HELD_OUT + 1))), indent=2))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path(".cache/world"))
+    parser.add_argument("--export", type=Path, default=Path("assets/judge"))
+    parser.add_argument("--shards", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--test-only", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    main(args)
