@@ -35,18 +35,20 @@ from score3d.render.simd import (
     exp2,
     fma,
     iota,
+    keep,
     load,
     select,
     some,
     splat,
     store,
     total,
+    totals,
     vabs,
     vmin,
 )
 
 ALPHA_MAX = 0.999
-ALPHA_MIN = 1.0 / 255.0
+LOG2_ALPHA_MIN = -7.994353436858858  # alpha = 1/255
 T_STOP = 1e-4
 LOG2E = 1.4426950408889634
 RECORD = 16  # floats per splat: one cache line
@@ -110,25 +112,32 @@ def bin_camera(means2d, depths, conics, extents, log2_opacities, colors, width, 
     offsets = np.zeros(tiles_x * tiles_y + 2, np.int64)
     slots[0] = 0
     for s in range(m):
-        i = ids[s]
+        i, r, q = ids[s], s * RECORD, 4 * s
         x, y = means2d[2 * i], means2d[2 * i + 1]
-        r = records[s * RECORD : (s + 1) * RECORD]
-        r[0], r[1] = x, y
-        r[2] = -0.5 * LOG2E * conics[3 * i]
-        r[3] = -LOG2E * conics[3 * i + 1]
-        r[4] = -0.5 * LOG2E * conics[3 * i + 2]
-        r[5] = log2_opacities[i]
-        r[6], r[7], r[8] = colors[3 * i], colors[3 * i + 1], colors[3 * i + 2]
-        r[9] = depths[i]
-        # The hair added to the extent covers float32 rounding in the extent itself.
-        ex = extents[2 * i] * 1.0001 + 0.001
-        ey = extents[2 * i + 1] * 1.0001 + 0.001
-        x0 = np.int32(max(np.ceil(x - ex - 0.5), 0.0))
-        x1 = np.int32(min(np.floor(x + ex - 0.5) + 1.0, np.float64(width)))
-        y0 = np.int32(max(np.ceil(y - ey - 0.5), 0.0))
-        y1 = np.int32(min(np.floor(y + ey - 0.5) + 1.0, np.float64(height)))
-        b = boxes[4 * s : 4 * s + 4]
-        b[0], b[1], b[2], b[3] = x0, x1, y0, y1
+        a, b, c = conics[3 * i], conics[3 * i + 1], conics[3 * i + 2]
+        # The hair added to the extents covers float32 rounding.
+        ex = extents[2 * i] * np.float32(1.0005) + np.float32(0.005)
+        ey = extents[2 * i + 1] * np.float32(1.0005) + np.float32(0.005)
+        records[r], records[r + 1] = x, y
+        records[r + 2] = np.float32(-0.5 * LOG2E) * a
+        records[r + 3] = np.float32(-LOG2E) * b
+        records[r + 4] = np.float32(-0.5 * LOG2E) * c
+        records[r + 5] = log2_opacities[i]
+        for k in range(3):
+            records[r + 6 + k] = colors[3 * i + k]
+        records[r + 9] = depths[i]
+        # See _rows: the slope of the ellipse's spine, its half height on the axis x = mean (the
+        # half height of the whole ellipse times sqrt(1 - correlation^2)), 1 / half width, and
+        # the column of its highest point.
+        records[r + 10] = -b / c
+        records[r + 11] = ey * np.sqrt(max(np.float32(1.0) - b * b / (a * c), np.float32(0.0)))
+        records[r + 12] = np.float32(1.0) / ex
+        records[r + 13] = -b / a * ey
+        x0 = np.int32(max(np.ceil(x - ex - np.float32(0.5)), np.float32(0.0)))
+        x1 = np.int32(min(np.floor(x + ex + np.float32(0.5)), np.float32(width)))
+        y0 = np.int32(max(np.ceil(y - ey - np.float32(0.5)), np.float32(0.0)))
+        y1 = np.int32(min(np.floor(y + ey + np.float32(0.5)), np.float32(height)))
+        boxes[q], boxes[q + 1], boxes[q + 2], boxes[q + 3] = x0, x1, y0, y1
         n = 0
         if x0 < x1 and y0 < y1:
             for ty in range(y0 // tile, (y1 - 1) // tile + 1):
@@ -148,6 +157,27 @@ def bin_camera(means2d, depths, conics, extents, log2_opacities, colors, width, 
                     entries[offsets[t]] = s
                     offsets[t] += 1
     return ids, records, boxes, slots, offsets[:-1], entries
+
+
+@njit(nogil=True, error_model="numpy")
+def _rows(records, r, left, ya, yb, top):
+    """Pixel rows, of ``ya .. yb - 1``, that an ellipse reaches in the eight columns from ``left``.
+
+    ``left`` is the first column's offset from the mean and ``top`` the mean's own row. The upper
+    edge of the ellipse is concave, so over a strip it is highest at the strip's point nearest to
+    the column of its summit; the lower edge is its mirror image.
+    """
+    right, summit = left + np.float32(7.0), records[r + 13]
+    high = min(max(summit, left), right)
+    low = min(max(-summit, left), right)
+    over, under = high * records[r + 12], low * records[r + 12]
+    over = np.sqrt(max(np.float32(1.0) - over * over, np.float32(0.0)))
+    under = np.sqrt(max(np.float32(1.0) - under * under, np.float32(0.0)))
+    last = records[r + 10] * high + records[r + 11] * over + np.float32(0.01)
+    first = records[r + 10] * low - records[r + 11] * under - np.float32(0.01)
+    ya = max(ya, np.int64(np.ceil(top + first)))
+    yb = min(yb, np.int64(np.floor(top + last)) + 1)
+    return ya, yb
 
 
 @cache
@@ -180,45 +210,47 @@ def forward_kernel(depth: bool):
             alive, kept = nx * ny, offsets[t]
             for e in range(offsets[t], offsets[t + 1]):
                 s = entries[e]
-                box = boxes[4 * s : 4 * s + 4]
-                rec = records[s * RECORD : (s + 1) * RECORD]
-                mx, my, a, b, c, top = rec[0], rec[1], rec[2], rec[3], rec[4], rec[5]
-                red, green, blue, far = rec[6], rec[7], rec[8], rec[9]
-                xa, xb = max(box[0] - tx, 0), min(box[1] - tx, nx)
-                ya, yb = max(box[2] - ty, 0), min(box[3] - ty, ny)
+                q, r = 4 * s, RECORD * s
+                xa, xb = max(boxes[q] - tx, 0), min(boxes[q + 1] - tx, nx)
+                ya, yb = max(boxes[q + 2] - ty, 0), min(boxes[q + 3] - ty, ny)
+                # The mean seen from the centre of the tile's first pixel.
+                mx = records[r] - np.float32(tx) - np.float32(0.5)
+                my = records[r + 1] - np.float32(ty) - np.float32(0.5)
+                a, b, c, peak = records[r + 2], records[r + 3], records[r + 4], records[r + 5]
+                red, green, blue = records[r + 6], records[r + 7], records[r + 8]
                 hit = False
-                for y in range(ya, yb):
-                    dy = np.float32(np.float32(y + ty) + np.float32(0.5) - my)
-                    base = splat(c * dy * dy + top)
-                    slope = splat(b * dy)
-                    for x in range(xa, xb, 8):
-                        at = y * stride + x
+                for x in range(xa, xb, 8):
+                    left, y0, y1 = np.float32(x) - mx, ya, yb
+                    if xb - xa > 8:
+                        y0, y1 = _rows(records, r, left, ya, yb, my)
+                    dx = iota() + left
+                    along = dx * b
+                    base = fma(dx * a, dx, splat(peak))
+                    dy = splat(np.float32(y0) - my)
+                    for at in range(y0 * stride + x, y1 * stride + x, stride):
+                        power = fma(fma(dy, c, along), dy, base)
+                        dy = dy + 1.0
                         trans = load(state, at)
-                        live = trans > 0.0
-                        if not some(live):
-                            continue
-                        dx = iota() + (np.float32(x + tx) + np.float32(0.5) - mx)
-                        power = vmin(fma(fma(dx, a, slope), dx, base), top)
-                        alpha = vmin(exp2(power), ALPHA_MAX)
-                        seen = live & (alpha >= ALPHA_MIN)
+                        seen = (trans > 0.0) & (power >= LOG2_ALPHA_MIN)
                         if not some(seen):
                             continue
                         hit = True
+                        alpha = vmin(exp2(vmin(power, peak)), ALPHA_MAX)
                         weight = trans * alpha
                         rest = trans - weight
                         go = seen & (rest > T_STOP)
                         stop = seen & (rest <= T_STOP)
-                        weight = select(go, weight, 0.0)
+                        weight = keep(go, weight)
                         store(state, at, select(go, rest, select(stop, 0.0 - trans, trans)))
-                        at += plane
-                        store(state, at, fma(weight, red, load(state, at)))
-                        at += plane
-                        store(state, at, fma(weight, green, load(state, at)))
-                        at += plane
-                        store(state, at, fma(weight, blue, load(state, at)))
+                        p = at + plane
+                        store(state, p, fma(weight, red, load(state, p)))
+                        p += plane
+                        store(state, p, fma(weight, green, load(state, p)))
+                        p += plane
+                        store(state, p, fma(weight, blue, load(state, p)))
                         if depth:
-                            at += plane
-                            store(state, at, fma(weight, far, load(state, at)))
+                            p += plane
+                            store(state, p, fma(weight, records[r + 9], load(state, p)))
                         if some(stop):
                             alive -= count(stop)
                 if hit:
@@ -281,77 +313,81 @@ def backward_kernel(depth: bool, absgrad: bool):
                     state[plane + at] = behind - grad_alpha[pixel] * final[pixel]
             for e in range(offsets[t], offsets[t] + used[t]):
                 s = entries[e]
-                box = boxes[4 * s : 4 * s + 4]
-                rec = records[s * RECORD : (s + 1) * RECORD]
-                mx, my, a, b, c, top = rec[0], rec[1], rec[2], rec[3], rec[4], rec[5]
-                red, green, blue, far = rec[6], rec[7], rec[8], rec[9]
-                xa, xb = max(box[0] - tx, 0), min(box[1] - tx, nx)
-                ya, yb = max(box[2] - ty, 0), min(box[3] - ty, ny)
+                q, r = 4 * s, RECORD * s
+                xa, xb = max(boxes[q] - tx, 0), min(boxes[q + 1] - tx, nx)
+                ya, yb = max(boxes[q + 2] - ty, 0), min(boxes[q + 3] - ty, ny)
+                mx = records[r] - np.float32(tx) - np.float32(0.5)
+                my = records[r + 1] - np.float32(ty) - np.float32(0.5)
+                a, b, c, peak = records[r + 2], records[r + 3], records[r + 4], records[r + 5]
+                red, green, blue = records[r + 6], records[r + 7], records[r + 8]
                 m00, m10, m01, m20, m11, m02 = zero, zero, zero, zero, zero, zero
                 vr, vg, vb, vd, ax, ay = zero, zero, zero, zero, zero, zero
-                hit = False
-                for y in range(ya, yb):
-                    dy = np.float32(np.float32(y + ty) + np.float32(0.5) - my)
-                    base = splat(c * dy * dy + top)
-                    slope = splat(b * dy)
-                    for x in range(xa, xb, 8):
-                        at = y * stride + x
+                for x in range(xa, xb, 8):
+                    left, y0, y1 = np.float32(x) - mx, ya, yb
+                    if xb - xa > 8:
+                        y0, y1 = _rows(records, r, left, ya, yb, my)
+                    dx = iota() + left
+                    along = dx * b
+                    base = fma(dx * a, dx, splat(peak))
+                    dy = splat(np.float32(y0) - my - np.float32(1.0))
+                    s0, s1, s2 = zero, zero, zero
+                    for at in range(y0 * stride + x, y1 * stride + x, stride):
+                        dy = dy + 1.0
+                        power = fma(fma(dy, c, along), dy, base)
                         trans = load(state, at)
-                        live = trans > 0.0
-                        if not some(live):
-                            continue
-                        dx = iota() + (np.float32(x + tx) + np.float32(0.5) - mx)
-                        power = vmin(fma(fma(dx, a, slope), dx, base), top)
-                        alpha = vmin(exp2(power), ALPHA_MAX)
-                        seen = live & (alpha >= ALPHA_MIN)
+                        seen = (trans > 0.0) & (power >= LOG2_ALPHA_MIN)
                         if not some(seen):
                             continue
-                        hit = True
+                        alpha = vmin(exp2(vmin(power, peak)), ALPHA_MAX)
                         weight = trans * alpha
                         rest = trans - weight
                         go = seen & (rest > T_STOP)
                         stop = seen & (rest <= T_STOP)
-                        weight = select(go, weight, 0.0)
+                        weight = keep(go, weight)
                         store(state, at, select(go, rest, select(stop, 0.0 - trans, trans)))
-                        gr = load(state, at + 2 * plane)
-                        gg = load(state, at + 3 * plane)
-                        gb = load(state, at + 4 * plane)
-                        dot = fma(gb, blue, fma(gg, green, gr * red))
-                        vr = fma(weight, gr, vr)
-                        vg = fma(weight, gg, vg)
-                        vb = fma(weight, gb, vb)
+                        p = at + plane
+                        behind = load(state, p)
+                        g = load(state, p + plane)
+                        vr = fma(weight, g, vr)
+                        dot = g * red
+                        g = load(state, p + 2 * plane)
+                        vg = fma(weight, g, vg)
+                        dot = fma(g, green, dot)
+                        g = load(state, p + 3 * plane)
+                        vb = fma(weight, g, vb)
+                        dot = fma(g, blue, dot)
                         if depth:
-                            gd = load(state, at + 5 * plane)
-                            dot = fma(gd, far, dot)
-                            vd = fma(weight, gd, vd)
-                        behind = load(state, at + plane) - weight * dot
-                        store(state, at + plane, behind)
+                            g = load(state, p + 4 * plane)
+                            vd = fma(weight, g, vd)
+                            dot = fma(g, records[r + 9], dot)
+                        behind = behind - weight * dot
+                        store(state, p, behind)
                         g = alpha * (behind / (1.0 - alpha) - trans * dot)
-                        g = select(go & (alpha < ALPHA_MAX), g, 0.0)
-                        gx = g * dx
+                        g = keep(go & (alpha < ALPHA_MAX), g)
                         gy = g * dy
-                        m00 = m00 + g
-                        m10 = m10 + gx
-                        m01 = m01 + gy
-                        m20 = fma(gx, dx, m20)
-                        m11 = fma(gx, dy, m11)
-                        m02 = fma(gy, dy, m02)
+                        s0 = s0 + g
+                        s1 = s1 + gy
+                        s2 = fma(gy, dy, s2)
                         if absgrad:
-                            ax = ax + vabs(fma(gx, 2.0 * a, gy * b))
-                            ay = ay + vabs(fma(gx, b, gy * (2.0 * c)))
-                if hit:
-                    row, column = ty // tile - box[2] // tile, tx // tile - box[0] // tile
-                    across = (box[1] - 1) // tile - box[0] // tile + 1
-                    slot = slots[s] + row * across + column
-                    visited[slot] = 1
-                    out = sums[slot * SLOT : (slot + 1) * SLOT]
-                    out[0], out[1], out[2] = total(m00), total(m10), total(m01)
-                    out[3], out[4], out[5] = total(m20), total(m11), total(m02)
-                    out[6], out[7], out[8] = total(vr), total(vg), total(vb)
-                    if depth:
-                        out[9] = total(vd)
-                    if absgrad:
-                        out[10], out[11] = total(ax), total(ay)
+                            ax = ax + vabs(fma(g * dx, 2.0 * a, gy * b))
+                            ay = ay + vabs(fma(g * dx, b, gy * (2.0 * c)))
+                    s0x = s0 * dx
+                    m00 = m00 + s0
+                    m10 = m10 + s0x
+                    m20 = fma(s0x, dx, m20)
+                    m01 = m01 + s1
+                    m11 = fma(s1, dx, m11)
+                    m02 = m02 + s2
+                row, column = ty // tile - boxes[q + 2] // tile, tx // tile - boxes[q] // tile
+                across = (boxes[q + 1] - 1) // tile - boxes[q] // tile + 1
+                slot = slots[s] + row * across + column
+                visited[slot] = 1
+                store(sums, slot * SLOT, totals(m00, m10, m01, m20, m11, m02, vr, vg))
+                if depth or absgrad:
+                    rest = totals(vb, vd, ax, ay, zero, zero, zero, zero)
+                    store(sums, slot * SLOT + 8, rest)
+                else:
+                    sums[slot * SLOT + 8] = total(vb)
 
     return blend_backward
 

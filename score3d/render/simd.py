@@ -3,7 +3,8 @@ say with intrinsics.
 
 Why not leave it to LLVM's loop vectoriser: a splat covers five to thirty pixels of a row, so the
 trip count is short and unknown, and the vectoriser turns such loops into scalar remainders. Here
-a value of type ``F8`` *is* an LLVM ``<8 x float>`` and a value of type ``M8`` an ``<8 x i1>``;
+a value of type ``F8`` *is* an LLVM ``<8 x float>`` and a value of type ``M8`` an ``<8 x i32>`` whose
+lanes are 0 or -1 (an ``<8 x i1>`` would be packed and unpacked between every two operations);
 LLVM maps them to one AVX register, or splits them in two for SSE and NEON, on whatever CPU runs.
 
 Operators ``+ - * /`` work between ``F8`` and ``F8`` or a scalar (scalars are rounded to float32
@@ -13,6 +14,7 @@ so multiply-adds are fused only where ``fma`` says so.
 """
 
 import operator
+from typing import ClassVar
 
 from llvmlite import ir
 from numba import types
@@ -24,7 +26,6 @@ LANES = 8
 
 _VEC = ir.VectorType(ir.FloatType(), LANES)
 _INT = ir.VectorType(ir.IntType(32), LANES)
-_MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 class _LaneType(types.Type):
@@ -36,7 +37,7 @@ class _LaneType(types.Type):
 
 
 F8 = _LaneType("F8", _VEC)
-M8 = _LaneType("M8", _MASK)
+M8 = _LaneType("M8", _INT)
 
 
 @register_model(_LaneType)
@@ -84,7 +85,7 @@ def _register(op, result, emit, pairs) -> None:
     @infer_global(op)
     class _Template(ConcreteTemplate):
         key = op
-        cases = [signature(result, left, right) for left, right in pairs]
+        cases: ClassVar = [signature(result, left, right) for left, right in pairs]
 
     for left, right in pairs:
         lower_builtin(op, left, right)(emit)
@@ -101,7 +102,7 @@ def _arithmetic(method: str):
 def _compare(symbol: str):
     def emit(context, builder, sig, args):
         a, b = (_as_vector(context, builder, v, k) for v, k in zip(args, sig.args, strict=True))
-        return builder.fcmp_ordered(symbol, a, b)
+        return builder.sext(builder.fcmp_ordered(symbol, a, b), _INT)
 
     return emit
 
@@ -231,15 +232,29 @@ def fma(typingctx, a, b, c):
     return F8(a, b, c), emit
 
 
+def _lanes_set(builder, mask):
+    return builder.icmp_signed("<", mask, ir.Constant(_INT, None))
+
+
 @intrinsic
 def select(typingctx, mask, a, b):
     """``a`` where ``mask``, else ``b``."""
 
     def emit(context, builder, sig, args):
         a, b = (_as_vector(context, builder, args[i], sig.args[i]) for i in (1, 2))
-        return builder.select(args[0], a, b)
+        return builder.select(_lanes_set(builder, args[0]), a, b)
 
     return F8(M8, a, b), emit
+
+
+@intrinsic
+def keep(typingctx, mask, a):
+    """``a`` where ``mask``, else 0."""
+
+    def emit(context, builder, sig, args):
+        return builder.bitcast(builder.and_(args[0], builder.bitcast(args[1], _INT)), _VEC)
+
+    return F8(M8, F8), emit
 
 
 @intrinsic
@@ -301,20 +316,26 @@ _ROUNDER = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the
 
 @intrinsic
 def exp2(typingctx, a):
-    """``2 ** a`` for ``-126 <= a <= 126`` (lower values count as -126), relative error 2e-7.
+    """``2 ** a`` for ``-64 <= a <= 126`` (lower values count as -64), relative error 2e-7.
 
     The pip wheel of Numba has no vector maths library, so this is a polynomial on the fraction
-    and an integer addition to the exponent bits.
+    and an integer addition to the exponent bits. The floor keeps products of a few results out of
+    the denormal range, where CPUs are slow.
     """
 
     def emit(context, builder, sig, args):
-        floor = _constant(-126.0)
+        floor = _constant(-64.0)
         x = builder.select(builder.fcmp_ordered(">", args[0], floor), args[0], floor)
         shifted = builder.fadd(x, _constant(_ROUNDER))
         f = builder.fsub(x, builder.fsub(shifted, _constant(_ROUNDER)))
-        poly = _constant(_EXP2[-1])
-        for coefficient in reversed(_EXP2[:-1]):
-            poly = _call(builder, "llvm.fmuladd", [poly, f, _constant(coefficient)])
+        # Estrin's scheme: half the latency of Horner's, which is what the inner loops wait for.
+        c = [_constant(value) for value in _EXP2]
+        ff = builder.fmul(f, f)
+        low, mid, high = (
+            _call(builder, "llvm.fmuladd", [c[k + 1], f, c[k]]) for k in (0, 2, 4)
+        )  # fmt: skip
+        poly = _call(builder, "llvm.fmuladd", [high, ff, mid])
+        poly = _call(builder, "llvm.fmuladd", [poly, ff, low])
         shift = ir.Constant(_INT, [ir.Constant(ir.IntType(32), 23)] * LANES)
         exponent = builder.shl(builder.bitcast(shifted, _INT), shift)
         return builder.bitcast(builder.add(builder.bitcast(poly, _INT), exponent), _VEC)
@@ -339,11 +360,33 @@ def total(typingctx, a):
 
 
 @intrinsic
+def totals(typingctx, a, b, c, d, e, f, g, h):
+    """``(total(a), ... total(h))`` as one value: a transposition costs a third of eight sums."""
+
+    def emit(context, builder, sig, args):
+        def pick(u, v, lanes):
+            return builder.shuffle_vector(
+                u, v, ir.Constant(_INT, [ir.Constant(ir.IntType(32), k) for k in lanes])
+            )
+
+        def merge(u, v, first, second):
+            return builder.fadd(pick(u, v, first), pick(u, v, second))
+
+        evens, odds = [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15]
+        pairs = [merge(args[k], args[k + 1], evens, odds) for k in (0, 2, 4, 6)]
+        evens, odds = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+        quads = [merge(pairs[k], pairs[k + 1], evens, odds) for k in (0, 2)]
+        return merge(*quads, [0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+
+    return F8(F8, F8, F8, F8, F8, F8, F8, F8), emit
+
+
+@intrinsic
 def count(typingctx, mask):
     """Number of lanes set."""
 
     def emit(context, builder, sig, args):
-        bits = builder.bitcast(args[0], ir.IntType(LANES))
+        bits = builder.bitcast(_lanes_set(builder, args[0]), ir.IntType(LANES))
         return builder.zext(builder.ctpop(bits), ir.IntType(64))
 
     return types.int64(M8), emit
@@ -354,7 +397,7 @@ def some(typingctx, mask):
     """Whether any lane is set."""
 
     def emit(context, builder, sig, args):
-        bits = builder.bitcast(args[0], ir.IntType(LANES))
+        bits = builder.bitcast(_lanes_set(builder, args[0]), ir.IntType(LANES))
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
 
     return types.boolean(M8), emit
