@@ -19,7 +19,6 @@ from score3d.render.threads import run, split
 
 LOG2_255 = math.log2(255.0)
 GAUSSIAN_GRAIN = 2048
-TILE_GRAIN = 1
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -129,30 +128,31 @@ class _Blend(torch.autograd.Function):
         absgrad: bool,
         tile: int,
     ) -> tuple[Tensor, Tensor]:
-        (width, height), c = size, len(means2d)
-        channels = 4 if with_depth else 3
-        image = means2d.new_empty(c, height, width, channels)
+        (width, height), (c, n) = size, depths.shape
+        image = means2d.new_empty(c, height, width, 4 if with_depth else 3)
         final = means2d.new_empty(c, height, width)
-        per_camera = colors.expand(c, -1, -1)
-        cameras: list[Any] = [None] * c
+        splats = means2d, depths, conics, extents, opacities, log2_opacities, colors
+        arrays = [_flat(t) for t in splats]
+        pixels = [_flat(t) for t in (backgrounds, image, final)]
+        shape = width, height, tile
         tiles = -(-width // tile) * -(-height // tile)
-
-        def bin_one(k: int) -> None:
-            args = (means2d[k], depths[k], conics[k], extents[k], log2_opacities, per_camera[k])
-            binned = cpu_blend.bin_camera(*(_flat(t) for t in args), width, height, tile)
-            cameras[k] = (*binned, np.empty(tiles, np.int64))
-
-        run([partial(bin_one, k) for k in range(c)])
         kernel = cpu_blend.forward_kernel(with_depth)
+        groups: dict[int, Any] = {}  # first camera -> what bin_cameras found
+
+        def bin_group(first: int, last: int) -> None:
+            binned = cpu_blend.bin_cameras(*arrays, colors.dim() == 3, n, first, last, *shape)
+            groups[first] = (*binned, np.empty((last - first) * tiles, np.int64))
+
+        run([partial(bin_group, *cameras) for cameras in split(c, 1)])
         tasks = []
-        for k, (_, records, boxes, _, offsets, entries, used) in enumerate(cameras):
-            arrays = records, boxes, offsets, entries, used
-            pixels = [_flat(t) for t in (backgrounds[k], image[k], final[k])]
-            call = partial(kernel, *arrays, *pixels, width, height, tile)
-            tasks += [partial(call, *bounds) for bounds in split(tiles, TILE_GRAIN)]
+        for first, (_, records, boxes, _, offsets, entries, used) in groups.items():
+            call = partial(
+                kernel, records, boxes, offsets, entries, used, *pixels, first, *shape
+            )  # fmt: skip
+            tasks += [partial(call, *bounds) for bounds in split(len(used), 1)]
         run(tasks)
         ctx.save_for_backward(means2d, opacities, image, final)
-        ctx.cameras, ctx.shared = cameras, colors.dim() == 2
+        ctx.groups, ctx.shared = groups, colors.dim() == 2
         ctx.with_depth, ctx.absgrad, ctx.tile = with_depth, absgrad, tile
         return image, (1.0 - final).unsqueeze(-1)
 
@@ -161,41 +161,42 @@ class _Blend(torch.autograd.Function):
     def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor) -> Any:
         means2d, opacities, image, final = ctx.saved_tensors
         c, height, width, _ = image.shape
-        n, tile = len(opacities), ctx.tile
-        tiles = -(-width // tile) * -(-height // tile)
-        kernel = cpu_blend.backward_kernel(ctx.with_depth, ctx.absgrad)
+        n, depth, absgrad = len(opacities), ctx.with_depth, ctx.absgrad
+        shape = width, height, ctx.tile
+        kernel = cpu_blend.backward_kernel(depth, absgrad)
         v_means2d, v_conics = torch.zeros_like(means2d), means2d.new_zeros(c, n, 3)
         v_opacities, v_colors = means2d.new_zeros(c, n), means2d.new_zeros(c, n, 3)
-        v_depths = means2d.new_zeros(c, n if ctx.with_depth else 0)
-        v_abs = means2d.new_zeros(c, n if ctx.absgrad else 0, 2)
+        v_depths = means2d.new_zeros(c, n if depth else 0)
+        v_abs = means2d.new_zeros(c, n if absgrad else 0, 2)
         outputs = v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs
-        g_image, g_alpha = g_image.contiguous(), g_alpha.contiguous()
+        outputs = [_flat(t) for t in outputs]
+        pixels = [_flat(t) for t in (image, final, g_image, g_alpha)]
         blends, reductions = [], []
-        for k, (ids, records, boxes, slots, offsets, entries, used) in enumerate(ctx.cameras):
-            sums = np.empty(slots[-1] * cpu_blend.SLOT, np.float32)
-            visited = np.zeros(slots[-1], np.uint8)
-            pixels = [_flat(t[k]) for t in (image, final, g_image, g_alpha)]
+        for first, (ids, records, boxes, slots, offsets, entries, used) in ctx.groups.items():
+            sums = np.empty(len(entries) * cpu_blend.SLOT, np.float32)
+            visited = np.zeros(len(entries), np.uint8)
             call = partial(
                 kernel, records, boxes, slots, offsets, entries, used, *pixels, sums, visited,
-                width, height, tile,
+                first, *shape,
             )  # fmt: skip
-            blends += [partial(call, *bounds) for bounds in split(tiles, TILE_GRAIN)]
+            blends += [partial(call, *bounds) for bounds in split(len(used), 1)]
             call = partial(
-                cpu_blend.reduce_slots, ids, records, slots, sums, visited, _flat(opacities),
-                ctx.with_depth, ctx.absgrad, *(_flat(t[k]) for t in outputs),
+                cpu_blend.reduce_slots, ids, records, slots, sums, visited, depth, absgrad,
+                *outputs,
             )  # fmt: skip
             reductions += [partial(call, *bounds) for bounds in split(len(ids), GAUSSIAN_GRAIN)]
         run(blends)
         run(reductions)
-        if ctx.absgrad:
+        if absgrad:
             means2d.absgrad = v_abs  # gsplat's protocol: an attribute on the graph's own tensor
         v_background = None
         if ctx.needs_input_grad[5]:
             v_background = torch.einsum("chw,chwk->ck", final, g_image[..., :3])
-        return (
-            v_means2d, v_conics, v_opacities.sum(0), v_colors.sum(0) if ctx.shared else v_colors,
-            v_depths if ctx.with_depth else None, v_background, *([None] * 6),
-        )  # fmt: skip
+        if ctx.shared:
+            v_colors = v_colors.sum(0)
+        v_depths = v_depths if depth else None
+        splats = v_means2d, v_conics, v_opacities.sum(0), v_colors, v_depths
+        return *splats, v_background, *([None] * 6)
 
 
 def rasterize(
@@ -244,4 +245,6 @@ def rasterize(
 
 
 def _tile_size(width: int, height: int) -> int:
-    return 32
+    """Splats of small pictures are small, and fewer, larger tiles cut fewer of them in two; in
+    large pictures a tile's state should stay in the first-level cache."""
+    return 64 if max(width, height) <= 128 else 32

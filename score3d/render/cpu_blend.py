@@ -41,7 +41,6 @@ from score3d.render.simd import (
     some,
     splat,
     store,
-    total,
     totals,
     vabs,
     vmin,
@@ -56,18 +55,21 @@ SLOT = 16  # floats per (tile, splat) gradient
 PAD = 8  # dead pixels right of a tile, so that the last eight of a row may overrun it
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _depth_order(depths, extents):
-    """Indices of the visible splats, nearest first, ties by index (stable radix sort)."""
-    n = depths.size
-    ids = np.empty(n, np.int32)
-    keys = np.empty(n, np.uint32)
+@njit(nogil=True, error_model="numpy")
+def _tiles(width, height, tile):
+    return ((width + tile - 1) // tile) * ((height + tile - 1) // tile)
+
+
+@njit(nogil=True, error_model="numpy")
+def _depth_order(depths, extents, start, n, out):
+    """Write the visible splats of ``start .. start + n - 1`` to ``out``, nearest first, ties by
+    index (a stable radix sort), and return their number."""
+    ids, keys = np.empty(n, np.int32), np.empty(n, np.uint32)
     bits = depths.view(np.uint32)  # positive floats order like their bit patterns
     low, high, m = np.uint32(0xFFFFFFFF), np.uint32(0), 0
-    for i in range(n):
+    for i in range(start, start + n):
         if extents[2 * i] > 0:
-            ids[m] = i
-            keys[m] = bits[i]
+            ids[m], keys[m] = i, bits[i]
             low, high = min(low, bits[i]), max(high, bits[i])
             m += 1
     spread, width = np.int64(high) - np.int64(low), 0
@@ -75,44 +77,57 @@ def _depth_order(depths, extents):
         width += 1
     passes = (width + 11) // 12
     digit = (width + passes - 1) // passes if passes else 0
+    mask = (1 << digit) - 1
     ids_out, keys_out = np.empty(m, np.int32), np.empty(m, np.uint32)
-    start = np.empty((1 << digit) + 1, np.int64)
+    place = np.empty((1 << digit) + 1, np.int64)
     for p in range(passes):
-        shift, mask = p * digit, (1 << digit) - 1
-        start[:] = 0
+        shift = p * digit
+        place[:] = 0
         for i in range(m):
-            start[((np.int64(keys[i]) - np.int64(low)) >> shift & mask) + 1] += 1
+            place[((np.int64(keys[i]) - np.int64(low)) >> shift & mask) + 1] += 1
         for d in range(mask + 1):
-            start[d + 1] += start[d]
+            place[d + 1] += place[d]
         for i in range(m):
             d = (np.int64(keys[i]) - np.int64(low)) >> shift & mask
-            ids_out[start[d]] = ids[i]
-            keys_out[start[d]] = keys[i]
-            start[d] += 1
+            ids_out[place[d]], keys_out[place[d]] = ids[i], keys[i]
+            place[d] += 1
         ids, ids_out = ids_out, ids
         keys, keys_out = keys_out, keys
-    return ids[:m]
+    for i in range(m):
+        out[i] = ids[i]
+    return m
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bin_camera(means2d, depths, conics, extents, log2_opacities, colors, width, height, tile):
-    """Sort one camera's visible splats by depth and list them per tile.
+def bin_cameras(
+    means2d, depths, conics, extents, opacities, log2_opacities, colors, per_camera, n,
+    first, last, width, height, tile,
+):  # fmt: skip
+    """Sort the visible splats of cameras ``first .. last - 1`` by depth and list them per tile.
 
-    Returns ``ids`` [V] (original indices, nearest first), ``records`` [V * RECORD] (everything a
-    tile needs about a splat), ``boxes`` [V * 4] (first and past-the-end pixel column and row),
-    ``slots`` [V + 1] (first gradient slot of each splat), ``offsets`` [tiles + 1] and ``entries``
-    (positions in ``ids``, tile by tile, nearest first).
+    Returns ``ids`` [V] (rows of the flattened [C, N], camera by camera, nearest first),
+    ``records`` [V * RECORD] (all that a tile needs about a splat), ``boxes`` [V * 4] (first and
+    past-the-end pixel column and row), ``slots`` [V + 1] (first gradient slot of each splat),
+    ``offsets`` [cameras * tiles + 1] and ``entries`` (positions in ``ids``, tile by tile, nearest
+    first).
     """
-    tiles_x, tiles_y = (width + tile - 1) // tile, (height + tile - 1) // tile
-    ids = _depth_order(depths, extents)
-    m = ids.size
+    tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
+    ids = np.empty((last - first) * n, np.int32)
+    ends = np.zeros(last - first + 1, np.int64)
+    for camera in range(first, last):
+        k = camera - first
+        ends[k + 1] = ends[k] + _depth_order(depths, extents, camera * n, n, ids[ends[k] :])
+    m = ends[last - first]
     records = np.empty(m * RECORD, np.float32)
     boxes = np.empty(m * 4, np.int32)
     slots = np.empty(m + 1, np.int64)
-    offsets = np.zeros(tiles_x * tiles_y + 2, np.int64)
+    offsets = np.zeros((last - first) * tiles + 2, np.int64)
+    half, one, nil = np.float32(0.5), np.float32(1.0), np.float32(0.0)
     slots[0] = 0
     for s in range(m):
-        i, r, q = ids[s], s * RECORD, 4 * s
+        i, r, q = np.int64(ids[s]), s * RECORD, 4 * s
+        camera = i // n
+        own = i - camera * n
         x, y = means2d[2 * i], means2d[2 * i + 1]
         a, b, c = conics[3 * i], conics[3 * i + 1], conics[3 * i + 2]
         # The hair added to the extents covers float32 rounding.
@@ -122,41 +137,46 @@ def bin_camera(means2d, depths, conics, extents, log2_opacities, colors, width, 
         records[r + 2] = np.float32(-0.5 * LOG2E) * a
         records[r + 3] = np.float32(-LOG2E) * b
         records[r + 4] = np.float32(-0.5 * LOG2E) * c
-        records[r + 5] = log2_opacities[i]
+        records[r + 5] = log2_opacities[own]
+        color = 3 * (i if per_camera else own)
         for k in range(3):
-            records[r + 6 + k] = colors[3 * i + k]
+            records[r + 6 + k] = colors[color + k]
         records[r + 9] = depths[i]
-        # See _rows: the slope of the ellipse's spine, its half height on the axis x = mean (the
+        # For _rows: the slope of the ellipse's spine, its half height on the axis x = mean (the
         # half height of the whole ellipse times sqrt(1 - correlation^2)), 1 / half width, and
         # the column of its highest point.
         records[r + 10] = -b / c
-        records[r + 11] = ey * np.sqrt(max(np.float32(1.0) - b * b / (a * c), np.float32(0.0)))
-        records[r + 12] = np.float32(1.0) / ex
+        records[r + 11] = ey * np.sqrt(max(one - b * b / (a * c), nil))
+        records[r + 12] = one / ex
         records[r + 13] = -b / a * ey
-        x0 = np.int32(max(np.ceil(x - ex - np.float32(0.5)), np.float32(0.0)))
-        x1 = np.int32(min(np.floor(x + ex + np.float32(0.5)), np.float32(width)))
-        y0 = np.int32(max(np.ceil(y - ey - np.float32(0.5)), np.float32(0.0)))
-        y1 = np.int32(min(np.floor(y + ey + np.float32(0.5)), np.float32(height)))
+        records[r + 14] = one / opacities[own]
+        x0 = np.int32(max(np.ceil(x - ex - half), nil))
+        x1 = np.int32(min(np.floor(x + ex + half), np.float32(width)))
+        y0 = np.int32(max(np.ceil(y - ey - half), nil))
+        y1 = np.int32(min(np.floor(y + ey + half), np.float32(height)))
         boxes[q], boxes[q + 1], boxes[q + 2], boxes[q + 3] = x0, x1, y0, y1
-        n = 0
+        count = 0
         if x0 < x1 and y0 < y1:
+            shift = (camera - first) * tiles + 2
             for ty in range(y0 // tile, (y1 - 1) // tile + 1):
                 for tx in range(x0 // tile, (x1 - 1) // tile + 1):
-                    offsets[ty * tiles_x + tx + 2] += 1
-                    n += 1
-        slots[s + 1] = slots[s] + n
+                    offsets[shift + ty * tiles_x + tx] += 1
+                    count += 1
+        slots[s + 1] = slots[s] + count
     for t in range(offsets.size - 1):
         offsets[t + 1] += offsets[t]
     entries = np.empty(slots[m], np.int32)
-    for s in range(m):
-        if slots[s + 1] > slots[s]:
+    for k in range(last - first):
+        for s in range(ends[k], ends[k + 1]):
+            if slots[s + 1] == slots[s]:
+                continue
             x0, x1, y0, y1 = boxes[4 * s], boxes[4 * s + 1], boxes[4 * s + 2], boxes[4 * s + 3]
             for ty in range(y0 // tile, (y1 - 1) // tile + 1):
                 for tx in range(x0 // tile, (x1 - 1) // tile + 1):
-                    t = ty * tiles_x + tx + 1
+                    t = k * tiles + ty * tiles_x + tx + 1
                     entries[offsets[t]] = s
                     offsets[t] += 1
-    return ids, records, boxes, slots, offsets[:-1], entries
+    return ids[:m], records, boxes, slots, offsets[:-1], entries
 
 
 @njit(nogil=True, error_model="numpy")
@@ -186,22 +206,23 @@ def forward_kernel(depth: bool):
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_forward(
-        records, boxes, offsets, entries, used, background, image, final, width, height, tile,
-        first, last,
+        records, boxes, offsets, entries, used, backgrounds, image, final, first_camera,
+        width, height, tile, first, last,
     ):  # fmt: skip
-        """Blend tiles ``first .. last - 1`` of one camera.
+        """Blend tiles ``first .. last - 1`` of those that ``bin_cameras`` listed.
 
-        Writes ``image`` [H, W, 3 or 4] and ``final`` [H, W] (the transmittance left), moves the
+        Writes ``image`` [C, H, W, 3 or 4] and ``final`` [C, H, W] (the transmittance left), moves the
         entries that touched a live pixel to the front of each tile's list and writes their number
         to ``used``: the backward pass reads no others.
         """
         channels = 4 if depth else 3
-        tiles_x = (width + tile - 1) // tile
+        tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 1) * plane, np.float32)
         for t in range(first, last):
-            tx, ty = (t % tiles_x) * tile, (t // tiles_x) * tile
+            camera, own = first_camera + t // tiles, t % tiles
+            tx, ty = (own % tiles_x) * tile, (own // tiles_x) * tile
             nx, ny = min(tile, width - tx), min(tile, height - ty)
             state[:plane] = -1.0
             state[plane:] = 0.0
@@ -236,12 +257,14 @@ def forward_kernel(depth: bool):
                             continue
                         hit = True
                         alpha = vmin(exp2(vmin(power, peak)), ALPHA_MAX)
-                        weight = trans * alpha
+                        weight = keep(seen, trans * alpha)
                         rest = trans - weight
-                        go = seen & (rest > T_STOP)
                         stop = seen & (rest <= T_STOP)
-                        weight = keep(go, weight)
-                        store(state, at, select(go, rest, select(stop, 0.0 - trans, trans)))
+                        if some(stop):
+                            alive -= count(stop)
+                            weight = select(stop, 0.0, weight)
+                            rest = select(stop, 0.0 - trans, rest)
+                        store(state, at, rest)
                         p = at + plane
                         store(state, p, fma(weight, red, load(state, p)))
                         p += plane
@@ -251,8 +274,6 @@ def forward_kernel(depth: bool):
                         if depth:
                             p += plane
                             store(state, p, fma(weight, records[r + 9], load(state, p)))
-                        if some(stop):
-                            alive -= count(stop)
                 if hit:
                     entries[kept] = s
                     kept += 1
@@ -263,10 +284,10 @@ def forward_kernel(depth: bool):
                 for x in range(nx):
                     at = y * stride + x
                     trans = abs(state[at])
-                    pixel = (y + ty) * width + x + tx
+                    pixel = (camera * height + y + ty) * width + x + tx
                     final[pixel] = trans
                     for k in range(3):
-                        value = state[(k + 1) * plane + at] + trans * background[k]
+                        value = state[(k + 1) * plane + at] + trans * backgrounds[3 * camera + k]
                         image[pixel * channels + k] = value
                     if depth:
                         image[pixel * channels + 3] = state[4 * plane + at]
@@ -281,29 +302,30 @@ def backward_kernel(depth: bool, absgrad: bool):
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_backward(
         records, boxes, slots, offsets, entries, used, image, final, grad_image, grad_alpha,
-        sums, visited, width, height, tile, first, last,
+        sums, visited, first_camera, width, height, tile, first, last,
     ):  # fmt: skip
-        """Gradient sums of tiles ``first .. last - 1`` of one camera.
+        """Gradient sums of tiles ``first .. last - 1`` of those that ``bin_cameras`` listed.
 
         With g the gradient on sigma at a pixel and (dx, dy) = pixel - mean, ``sums`` [slots, SLOT]
         receives sum g, g dx, g dy, g dx^2, g dx dy, g dy^2, the colour gradients, the depth
         gradient and the two absolute position gradients; ``visited`` marks the slots written.
         """
         channels = 4 if depth else 3
-        tiles_x = (width + tile - 1) // tile
+        tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 2) * plane, np.float32)
         zero = splat(np.float32(0.0))
         for t in range(first, last):
-            tx, ty = (t % tiles_x) * tile, (t // tiles_x) * tile
+            camera, own = first_camera + t // tiles, t % tiles
+            tx, ty = (own % tiles_x) * tile, (own // tiles_x) * tile
             nx, ny = min(tile, width - tx), min(tile, height - ty)
             state[:plane] = -1.0
             state[plane:] = 0.0
             for y in range(ny):
                 for x in range(nx):
                     at = y * stride + x
-                    pixel = (y + ty) * width + x + tx
+                    pixel = (camera * height + y + ty) * width + x + tx
                     state[at] = 1.0
                     behind = np.float32(0.0)
                     for k in range(channels):
@@ -339,12 +361,13 @@ def backward_kernel(depth: bool, absgrad: bool):
                         if not some(seen):
                             continue
                         alpha = vmin(exp2(vmin(power, peak)), ALPHA_MAX)
-                        weight = trans * alpha
+                        weight = keep(seen, trans * alpha)
                         rest = trans - weight
-                        go = seen & (rest > T_STOP)
                         stop = seen & (rest <= T_STOP)
-                        weight = keep(go, weight)
-                        store(state, at, select(go, rest, select(stop, 0.0 - trans, trans)))
+                        if some(stop):
+                            weight = select(stop, 0.0, weight)
+                            rest = select(stop, 0.0 - trans, rest)
+                        store(state, at, rest)
                         p = at + plane
                         behind = load(state, p)
                         g = load(state, p + plane)
@@ -363,7 +386,7 @@ def backward_kernel(depth: bool, absgrad: bool):
                         behind = behind - weight * dot
                         store(state, p, behind)
                         g = alpha * (behind / (1.0 - alpha) - trans * dot)
-                        g = keep(go & (alpha < ALPHA_MAX), g)
+                        g = keep((weight > 0.0) & (alpha < ALPHA_MAX), g)
                         gy = g * dy
                         s0 = s0 + g
                         s1 = s1 + gy
@@ -383,18 +406,15 @@ def backward_kernel(depth: bool, absgrad: bool):
                 slot = slots[s] + row * across + column
                 visited[slot] = 1
                 store(sums, slot * SLOT, totals(m00, m10, m01, m20, m11, m02, vr, vg))
-                if depth or absgrad:
-                    rest = totals(vb, vd, ax, ay, zero, zero, zero, zero)
-                    store(sums, slot * SLOT + 8, rest)
-                else:
-                    sums[slot * SLOT + 8] = total(vb)
+                others = totals(vb, vd, ax, ay, zero, zero, zero, zero)
+                store(sums, slot * SLOT + 8, others)
 
     return blend_backward
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def reduce_slots(
-    ids, records, slots, sums, visited, opacities, depth, absgrad,
+    ids, records, slots, sums, visited, depth, absgrad,
     v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs, first, last,
 ):  # fmt: skip
     """Add the slots of splats ``first .. last - 1`` and turn moments into gradients.
@@ -403,37 +423,34 @@ def reduce_slots(
     sum g (dx^2 / 2, dx dy, dy^2 / 2), and because g is -alpha dL/dalpha wherever alpha is not
     clipped, dL/do = -(sum g) / o.
     """
-    acc = np.empty(12, np.float32)
+    acc = np.empty(SLOT, np.float32)
     unscale = np.float32(-1.0 / LOG2E)
     for s in range(first, last):
-        acc[:] = 0.0
+        low, high = splat(np.float32(0.0)), splat(np.float32(0.0))
         hit = False
         for slot in range(slots[s], slots[s + 1]):
             if visited[slot]:
                 hit = True
-                for k in range(9):
-                    acc[k] += sums[slot * SLOT + k]
-                if depth:
-                    acc[9] += sums[slot * SLOT + 9]
-                if absgrad:
-                    acc[10] += sums[slot * SLOT + 10]
-                    acc[11] += sums[slot * SLOT + 11]
+                low = low + load(sums, slot * SLOT)
+                high = high + load(sums, slot * SLOT + 8)
         if not hit:
             continue
-        i = ids[s]
-        two_a = 2.0 * unscale * records[s * RECORD + 2]
-        b = unscale * records[s * RECORD + 3]
-        two_c = 2.0 * unscale * records[s * RECORD + 4]
+        store(acc, 0, low)
+        store(acc, 8, high)
+        i, r = ids[s], s * RECORD
+        two_a = np.float32(2.0) * unscale * records[r + 2]
+        b = unscale * records[r + 3]
+        two_c = np.float32(2.0) * unscale * records[r + 4]
         v_means2d[2 * i] = -(two_a * acc[1] + b * acc[2])
         v_means2d[2 * i + 1] = -(b * acc[1] + two_c * acc[2])
-        v_conics[3 * i] = 0.5 * acc[3]
+        v_conics[3 * i] = np.float32(0.5) * acc[3]
         v_conics[3 * i + 1] = acc[4]
-        v_conics[3 * i + 2] = 0.5 * acc[5]
-        v_opacities[i] = -acc[0] / opacities[i]
+        v_conics[3 * i + 2] = np.float32(0.5) * acc[5]
+        v_opacities[i] = -acc[0] * records[r + 14]
         for k in range(3):
             v_colors[3 * i + k] = acc[6 + k]
         if depth:
             v_depths[i] = acc[9]
         if absgrad:
-            v_abs[2 * i] = acc[10] / np.float32(LOG2E)
-            v_abs[2 * i + 1] = acc[11] / np.float32(LOG2E)
+            v_abs[2 * i] = -unscale * acc[10]
+            v_abs[2 * i + 1] = -unscale * acc[11]

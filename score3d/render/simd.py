@@ -344,24 +344,8 @@ def exp2(typingctx, a):
 
 
 @intrinsic
-def total(typingctx, a):
-    """Sum of the eight lanes, pairwise, in a fixed order."""
-
-    def emit(context, builder, sig, args):
-        value = args[0]
-        for half in (4, 2, 1):
-            lanes = [ir.Constant(ir.IntType(32), (k + half) % LANES) for k in range(LANES)]
-            lanes = ir.Constant(_INT, lanes)
-            other = builder.shuffle_vector(value, ir.Constant(_VEC, ir.Undefined), lanes)
-            value = builder.fadd(value, other)
-        return builder.extract_element(value, ir.IntType(32)(0))
-
-    return types.float32(F8), emit
-
-
-@intrinsic
 def totals(typingctx, a, b, c, d, e, f, g, h):
-    """``(total(a), ... total(h))`` as one value: a transposition costs a third of eight sums."""
+    """The sums of the lanes of each argument: lane 0 for ``a`` to lane 7 for ``h``."""
 
     def emit(context, builder, sig, args):
         def pick(u, v, lanes):
