@@ -105,7 +105,8 @@ def build_rule(config: Config) -> Rule:
     """The row of the table of methods that the distill section spells out."""
     d = config.distill
     fillers = {
-        slot: _pick(table, slot, getattr(d, slot), f"score3d.{slot}")(d) for slot, table in SLOTS.items()
+        slot: _pick(table, slot, getattr(d, slot), f"score3d.{slot}")(d)
+        for slot, table in SLOTS.items()
     }
     weight = _pick(TIME_WEIGHTS, "time weight", d.time_weight, "score3d.time_weight")
     return Rule(**fillers, time_weight=weight)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from score3d import build
 from score3d.cameras import turntable
@@ -83,7 +82,11 @@ def generate(
         start = checkpoint.step
         metrics.truncate(start)
     clock.lap("load")
-    status, done, phases = "complete", start, dict.fromkeys(("render", "encode", "teacher", "backward", "adapt"), 0.0)
+    status, done, phases = (
+        "complete",
+        start,
+        dict.fromkeys(("render", "encode", "teacher", "backward", "adapt"), 0.0),
+    )
     first = start + FIRST_PREVIEW
     yield Phase("optimise", f"steps {start} to {config.run.steps}")
     for info in optimise(scene, teacher, prompts, rule, spec, start, device):
@@ -95,7 +98,9 @@ def generate(
             _preview(folder, scene.splats(), config)
         stop = should_stop() if done < config.run.steps else ""
         if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
-            save_checkpoint(folder.checkpoint, done, scene.state_dict(), {"prompt": config.run.prompt})
+            save_checkpoint(
+                folder.checkpoint, done, scene.state_dict(), {"prompt": config.run.prompt}
+            )
         yield info
         if stop:
             status = stop

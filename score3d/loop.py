@@ -101,6 +101,6 @@ def optimise(
             scene.adapt(draw, view)
         clock.append(time.perf_counter())
         phases = ("render", "encode", "teacher", "backward", "adapt")
-        seconds = {p: b - a for p, a, b in zip(phases, clock, clock[1:], strict=True)}
+        seconds = {p: b - a for p, a, b in zip(phases, clock[:-1], clock[1:], strict=True)}
         norm = float(grad.flatten(1).norm(dim=1).mean())
         yield StepInfo(step, norm, float(draw.t.mean()), len(scene), seconds, view, what)

@@ -37,9 +37,13 @@ def augment(rgb: Tensor, g: torch.Generator) -> Tensor:
     softer = nn.functional.avg_pool2d(nn.functional.pad(soft, (1, 1, 1, 1), mode="replicate"), 3, 1)
     choice = torch.rand(b, 1, 1, 1, generator=g)
     mix = torch.rand(b, 1, 1, 1, generator=g)
-    rgb = torch.where(choice < 0.4, rgb.lerp(soft, mix), torch.where(choice < 0.7, soft.lerp(softer, mix), rgb))
+    rgb = torch.where(
+        choice < 0.4, rgb.lerp(soft, mix), torch.where(choice < 0.7, soft.lerp(softer, mix), rgb)
+    )
     dx, dy = (int(torch.randint(-4, 5, (), generator=g)) for _ in range(2))
-    rgb = nn.functional.pad(rgb, (4, 4, 4, 4), mode="replicate")[..., 4 + dy : 68 + dy, 4 + dx : 68 + dx]
+    rgb = nn.functional.pad(rgb, (4, 4, 4, 4), mode="replicate")[
+        ..., 4 + dy : 68 + dy, 4 + dx : 68 + dx
+    ]
     gain = 1 + 0.16 * (torch.rand(b, 1, 1, 1, generator=g) - 0.5)
     noise = torch.randn(rgb.shape, generator=g) * 0.04 * torch.rand(b, 1, 1, 1, generator=g)
     return (rgb * gain + noise).clamp(0, 1)
@@ -58,7 +62,10 @@ def test(folder: Path, data: Renders) -> dict:
             noun, colour = NOUNS[data.noun[i]], COLOUR_NAMES[data.colour[i]]
             right["noun"].append(said.nouns[k] == noun)
             right["colour"].append(said.colours[k] == colour)
-            for kind, truth, answer in (("noun", noun, said.nouns[k]), ("colour", colour, said.colours[k])):
+            for kind, truth, answer in (
+                ("noun", noun, said.nouns[k]),
+                ("colour", colour, said.colours[k]),
+            ):
                 if truth != answer:
                     key = f"{kind}: {truth} taken for {answer}"
                     confusion[key] = confusion.get(key, 0) + 1
@@ -102,13 +109,20 @@ def main(args: argparse.Namespace) -> None:
                 rate = 200 * args.batch / (time.time() - clock)
                 clock = time.time()
                 accuracy = float((noun.argmax(1) == truth).float().mean())
-                print(f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f} images/s", flush=True)
+                print(
+                    f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f} images/s",
+                    flush=True,
+                )
         args.export.mkdir(parents=True, exist_ok=True)
         weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
         save_file(weights, args.export / "judge.safetensors")
         labels = {"nouns": NOUNS, "colours": COLOUR_NAMES, "steps": args.steps, "batch": args.batch}
         (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
-    print(json.dumps(test(args.export, load_renders(args.data, range(HELD_OUT, HELD_OUT + 1))), indent=2))
+    print(
+        json.dumps(
+            test(args.export, load_renders(args.data, range(HELD_OUT, HELD_OUT + 1))), indent=2
+        )
+    )
 
 
 if __name__ == "__main__":

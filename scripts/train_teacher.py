@@ -216,7 +216,9 @@ def train(args: argparse.Namespace) -> None:
     ema = build_networks(len(tokenizer))
     ema.load_state_dict(nets.state_dict())
     captioner = Captioner(tokenizer, data)
-    optimizer = torch.optim.AdamW(nets.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(
+        nets.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99)
+    )
     start, last = 0, args.out / "last.pt"
     if last.exists():
         state = torch.load(last, weights_only=True)
@@ -265,7 +267,12 @@ def train(args: argparse.Namespace) -> None:
         if (step + 1) % 50 == 0:
             rate = 50 * args.batch / (time.time() - clock)
             clock = time.time()
-            line = {"step": step + 1, "loss": float(np.mean(running)), "lr": lr, "images_per_s": rate}
+            line = {
+                "step": step + 1,
+                "loss": float(np.mean(running)),
+                "lr": lr,
+                "images_per_s": rate,
+            }
             running = []
             log.write(json.dumps(line) + "\n")
             log.flush()
@@ -284,7 +291,11 @@ def train(args: argparse.Namespace) -> None:
             temporary.rename(last)
             null = captioner.tokens([""])
             pictures = decode(sample(ema, captioner.tokens(list(SHEET)), null), pca)
-            grid = pictures.view(2, 8, 3, SIZE, SIZE).permute(0, 3, 1, 4, 2).reshape(2 * SIZE, 8 * SIZE, 3)
+            grid = (
+                pictures.view(2, 8, 3, SIZE, SIZE)
+                .permute(0, 3, 1, 4, 2)
+                .reshape(2 * SIZE, 8 * SIZE, 3)
+            )
             sheet = Image.fromarray((grid.numpy() * 255).astype(np.uint8)).resize((1024, 256))
             sheet.save(args.out / f"samples-{step + 1:06d}.png")
             clock = time.time()
@@ -406,7 +417,9 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=6e-4)
-    parser.add_argument("--decay", type=float, default=0.3, help="last share of steps with falling lr")
+    parser.add_argument(
+        "--decay", type=float, default=0.3, help="last share of steps with falling lr"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=500)

@@ -10,7 +10,16 @@ import typer
 
 from score3d.cli.errors import reported
 
-REQUIRED = ("torch", "diffusers", "transformers", "safetensors", "gsplat", "nerfacc", "numba", "trimesh")
+REQUIRED = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "gsplat",
+    "nerfacc",
+    "numba",
+    "trimesh",
+)
 
 
 def doctor(
@@ -43,7 +52,9 @@ def _packages() -> list[Check]:
             rows.append((name, False, True, f"not installed; pip install {name}"))
     video = importlib.util.find_spec("av") is not None
     fix = "not installed: turntables become .webp; pip install 'score3d[video]' for .mp4"
-    rows.append(("video encoder (av)", video, False, importlib.metadata.version("av") if video else fix))
+    rows.append(
+        ("video encoder (av)", video, False, importlib.metadata.version("av") if video else fix)
+    )
     return rows
 
 
@@ -62,7 +73,9 @@ def _backends() -> list[Check]:
         detail = f"ready in {seconds:.1f} s on {torch.get_num_threads()} threads"
         rows.append(("rasterizer cpu", True, True, detail))
     except Exception as error:  # whatever a compiler throws, the user needs the line
-        rows.append(("rasterizer cpu", False, True, f"{error}; pip install --force-reinstall numba"))
+        rows.append(
+            ("rasterizer cpu", False, True, f"{error}; pip install --force-reinstall numba")
+        )
     if not torch.cuda.is_available():
         fix = "no CUDA device, or a CPU build of torch: https://pytorch.org/get-started picks the right one"
         rows.append(("rasterizer gsplat (CUDA)", False, False, fix))
@@ -71,7 +84,9 @@ def _backends() -> list[Check]:
         import gsplat.cuda._backend as backend
 
         if backend._C is None:
-            raise RuntimeError("gsplat's CUDA extension is not built: install the CUDA toolkit (nvcc) and ninja")
+            raise RuntimeError(
+                "gsplat's CUDA extension is not built: install the CUDA toolkit (nvcc) and ninja"
+            )
         rows.append(("rasterizer gsplat (CUDA)", True, False, torch.cuda.get_device_name()))
     except Exception as error:
         rows.append(("rasterizer gsplat (CUDA)", False, False, str(error)))

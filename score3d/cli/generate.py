@@ -19,12 +19,18 @@ MAX_PROMPT = 1000  # characters; text encoders read some 77 tokens
 
 
 def generate(
-    prompt: Annotated[str | None, typer.Argument(help='What to make, like "a red mushroom".')] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help='What to make, like "a red mushroom".')
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="draft, standard, high, or a .toml file.")] = "standard",
-    loss: Annotated[str | None, typer.Option(help="A row of `score3d losses`. Default: sds.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="draft, standard, high, or a .toml file.")
+    ] = "standard",
+    loss: Annotated[
+        str | None, typer.Option(help="A row of `score3d losses`. Default: sds.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
     ] = None,
@@ -69,7 +75,19 @@ def generate(
                 )
             _resume(resume, max_minutes, started, json_, quiet)
         else:
-            _start(prompt, out, preset, loss, set_, chosen, overwrite, max_minutes, started, json_, quiet)
+            _start(
+                prompt,
+                out,
+                preset,
+                loss,
+                set_,
+                chosen,
+                overwrite,
+                max_minutes,
+                started,
+                json_,
+                quiet,
+            )
 
 
 def _start(
@@ -92,7 +110,9 @@ def _start(
     if not prompt:
         raise ValueError('the prompt is empty; try: score3d generate "a red mushroom"')
     if len(prompt) > MAX_PROMPT:
-        raise ValueError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} make sense")
+        raise ValueError(
+            f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} make sense"
+        )
     chosen.setdefault("run", {})["prompt"] = prompt
     config = load_config(preset, loss, overrides, chosen)
     _check_words(config)
@@ -144,7 +164,9 @@ def _follow(
         if received:
             os._exit(128 + number)  # the second one means now
         received.append(number)
-        sys.stderr.write("score3d: stopping; a checkpoint and the files so far follow. Again to quit now\n")
+        sys.stderr.write(
+            "score3d: stopping; a checkpoint and the files so far follow. Again to quit now\n"
+        )
 
     def should_stop() -> str:
         if received:

@@ -11,7 +11,9 @@ from score3d.cli.errors import reported
 def render(
     source: Annotated[Path, typer.Argument(help="A run folder or a .ply file of Gaussians.")],
     out: Annotated[Path, typer.Argument(help=".png for one view, .mp4 or .webp for a turntable.")],
-    azimuth: Annotated[float, typer.Option(help="Degrees; 0 looks at the front, 90 from +x.")] = 0.0,
+    azimuth: Annotated[
+        float, typer.Option(help="Degrees; 0 looks at the front, 90 from +x.")
+    ] = 0.0,
     elevation: Annotated[float, typer.Option(help="Degrees, positive from above.")] = 15.0,
     distance: Annotated[float, typer.Option(help="From the origin, in world units.")] = 2.0,
     fov: Annotated[float, typer.Option(help="Vertical field of view in degrees.")] = 40.0,
@@ -50,6 +52,8 @@ def render(
             frames = photograph(splats, cameras, background)
             written = write_turntable(out.with_suffix(""), frames, fps=views / 4)
             if written != out:
-                typer.echo(f"no video encoder (pip install 'score3d[video]'): wrote {written}", err=True)
+                typer.echo(
+                    f"no video encoder (pip install 'score3d[video]'): wrote {written}", err=True
+                )
                 out = written
         typer.echo(str(out))

@@ -29,5 +29,7 @@ def read_scene(path: Path) -> "Splats":
         source = path
     splats, dropped = read_ply(source).finite()
     if dropped:
-        sys.stderr.write(f"score3d: {source}: {dropped} Gaussians that are not finite were dropped\n")
+        sys.stderr.write(
+            f"score3d: {source}: {dropped} Gaussians that are not finite were dropped\n"
+        )
     return splats

@@ -24,7 +24,9 @@ def teachers(
         if json_:
             typer.echo(json.dumps(vars(world), indent=2))
             return
-        typer.echo(f"embedded: ships with score3d; {world.training['trained_images']} training pictures")
+        typer.echo(
+            f"embedded: ships with score3d; {world.training['trained_images']} training pictures"
+        )
         typer.echo(f"  nouns: {', '.join(world.nouns)}")
         typer.echo(f"  colours: {', '.join(world.colours)}")
         typer.echo(f"  synonyms: {', '.join(f'{a} = {b}' for a, b in world.synonyms.items())}")

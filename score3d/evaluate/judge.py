@@ -74,7 +74,9 @@ class Judge:
         self.colours: list[str] = labels["colours"]
         self.net = JudgeNet(len(self.nouns), len(self.colours)).eval()
         weights = load_file(folder / "judge.safetensors")
-        self.net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+        self.net.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        )
 
     @torch.no_grad()
     def __call__(self, rgb: Tensor) -> Verdict:

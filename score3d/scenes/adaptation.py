@@ -60,7 +60,9 @@ def relocation(opacity: Tensor, scale: Tensor, copies: Tensor) -> tuple[Tensor, 
     return o_new, scale * (opacity / denominator)[:, None]
 
 
-def replace_rows(params: Params, optimizers: Optimizers, new: dict[str, Tensor], source: Tensor) -> None:
+def replace_rows(
+    params: Params, optimizers: Optimizers, new: dict[str, Tensor], source: Tensor
+) -> None:
     """Give every parameter new rows, and its optimiser moments to match.
 
     new: name -> [M,...]. source [M] int64: the old row whose Adam moments row m inherits, or -1
@@ -107,7 +109,9 @@ class Mcmc(Adaptation):
         wanted = len(moved) + target - n
         if wanted == 0:
             return
-        picks = torch.multinomial(opacity[alive].cpu(), wanted, replacement=True, generator=generator)
+        picks = torch.multinomial(
+            opacity[alive].cpu(), wanted, replacement=True, generator=generator
+        )
         hosts = alive[picks.to(alive.device)]
         copies = torch.bincount(hosts, minlength=n) + 1
         scales = params["scales"].detach().exp()
@@ -118,7 +122,7 @@ class Mcmc(Adaptation):
         index[n:] = hosts[len(moved) :]
         inherit = index.clone()
         touched = copies > 1
-        inherit[: n][touched | dead] = -1
+        inherit[:n][touched | dead] = -1
         inherit[n:] = -1
         new = {name: value.detach()[index] for name, value in params.items()}
         # n = 1 leaves opacity and scale as they are; only those with copies are rewritten.
@@ -133,21 +137,21 @@ class Mcmc(Adaptation):
 class Gradient(Adaptation):
     """gsplat's DefaultStrategy with a quantile threshold.
 
-    grow_share: share of the visible Gaussians that split or duplicate at each refinement.
+    grow_share: share of the Gaussians that split or duplicate at each refinement.
     """
 
     grow_share: float = 0.05
     scene_scale: float = 0.5
     state: dict = field(default_factory=dict)
 
-    def _strategy(self):  # noqa: ANN202 (gsplat's class, imported lazily)
+    def _strategy(self, every: int):
         from gsplat.strategy import DefaultStrategy
 
         return DefaultStrategy(
             prune_opa=self.min_opacity,
-            refine_start_iter=self.start,
-            refine_stop_iter=self.stop,
-            refine_every=self.every,
+            refine_start_iter=-1,
+            refine_stop_iter=10**9,
+            refine_every=every,
             reset_every=10**9,  # opacity resets fight a teacher at high noise
         )
 
@@ -157,19 +161,25 @@ class Gradient(Adaptation):
             meta["means2d"].retain_grad()
 
     def __call__(self, params: Params, optimizers: Optimizers, draw: Draw, view: Render) -> None:
-        strategy = self._strategy()
+        gather = self._strategy(every=10**9)
         if not self.state:
-            self.state.update(strategy.initialize_state(self.scene_scale))
-        full = len(params["means"]) >= self.cap
-        seen = self.state.get("count")
-        strategy.grow_grad2d = math.inf
-        if self.due(draw.step) and not full and seen is not None and (seen > 0).any():
-            mean = self.state["grad2d"][seen > 0] / seen[seen > 0]
-            room = (self.cap - len(params["means"])) / max(1, len(mean))
-            strategy.grow_grad2d = float(torch.quantile(mean, 1 - min(self.grow_share, room)))
+            self.state.update(gather.initialize_state(self.scene_scale))
+        after_zero = draw.step + 1  # gsplat refines at multiples of `every`, 0 included
+        gather.step_post_backward(
+            params, optimizers, self.state, after_zero, view.meta, packed=False
+        )
+        if not self.due(draw.step):
+            return
+        refine = self._strategy(every=1)
+        mean = self.state["grad2d"] / self.state["count"].clamp(min=1)
+        count = min(math.ceil(self.grow_share * len(mean)), self.cap - len(mean))
+        # strictly above the (count + 1)-th largest: at most `count` grow
+        grows = 0 < count < len(mean)
+        refine.grow_grad2d = float(mean.topk(count + 1).values[-1]) if grows else math.inf
+        nothing_seen = view.meta | {"radii": torch.zeros_like(view.meta["radii"])}
         # gsplat draws from the global generator: lend it a seeded one.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw.adapt_seed)
-            strategy.step_post_backward(
-                params, optimizers, self.state, draw.step, view.meta, packed=False
+            refine.step_post_backward(
+                params, optimizers, self.state, after_zero, nothing_seen, packed=False
             )

@@ -169,14 +169,18 @@ class GaussianScene:
         self.optimizers = self._new_optimizers()
         for name, optimizer in self.optimizers.items():
             prefix = f"adam.{name}."
-            moments = {k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)}
+            moments = {
+                k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)
+            }
             if moments:
                 optimizer.state[self.params[name]] = moments
         if isinstance(self.adaptation, Gradient):
             self.adaptation.state.clear()
             self.adaptation.state["scene_scale"] = self.adaptation.scene_scale
             for key in ("grad2d", "count"):
-                self.adaptation.state[key] = state[f"adapt.{key}"].clone() if f"adapt.{key}" in state else None
+                self.adaptation.state[key] = (
+                    state[f"adapt.{key}"].clone() if f"adapt.{key}" in state else None
+                )
 
 
 def _ball(o: GaussianOptions, seed: int) -> dict[str, Tensor]:

@@ -12,9 +12,7 @@ __all__ = ["photograph"]
 
 
 @torch.no_grad()
-def photograph(
-    splats: Splats, cameras: Cameras, background: float = 1.0
-) -> NDArray[np.float32]:
+def photograph(splats: Splats, cameras: Cameras, background: float = 1.0) -> NDArray[np.float32]:
     """Pictures [B,H,W,3] in [0,1] from B cameras on a gray level in [0,1].
 
     One camera at a time, so that memory does not grow with their number.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from score3d.schedule import NoiseSchedule
 
-__all__ = ["Teacher", "TeacherError", "PromptError"]
+__all__ = ["PromptError", "Teacher", "TeacherError"]
 
 
 class TeacherError(RuntimeError):

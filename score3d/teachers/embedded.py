@@ -24,7 +24,9 @@ class World:
         try:
             data = json.loads((folder / "world.json").read_text())
         except (OSError, ValueError) as error:
-            raise TeacherError(f"{folder}: the embedded teacher's world.json is unreadable ({error})") from error
+            raise TeacherError(
+                f"{folder}: the embedded teacher's world.json is unreadable ({error})"
+            ) from error
         self.nouns: list[str] = data["nouns"]
         self.symmetric: list[str] = data["symmetric"]
         self.colours: list[str] = data["colours"]

@@ -21,10 +21,14 @@ PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 
 def _load_part(folder: Path, name: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
     if name not in index or not (folder / name).is_dir():
-        raise TeacherError(f"{folder}: no {name}/ folder; a diffusers checkpoint has {', '.join(PARTS)}")
+        raise TeacherError(
+            f"{folder}: no {name}/ folder; a diffusers checkpoint has {', '.join(PARTS)}"
+        )
     library, class_name = index[name]
     if library not in ("diffusers", "transformers"):
-        raise TeacherError(f"{folder}: {name} is a {library}.{class_name}, not a diffusers or transformers class")
+        raise TeacherError(
+            f"{folder}: {name} is a {library}.{class_name}, not a diffusers or transformers class"
+        )
     cls = getattr(importlib.import_module(library), class_name)
     kwargs = {}
     if name in ("unet", "vae"):
@@ -56,7 +60,9 @@ class StableDiffusionTeacher:
     ) -> None:
         index_file = folder / "model_index.json"
         if not index_file.is_file():
-            raise TeacherError(f"{folder}: no model_index.json; expected a diffusers checkpoint folder")
+            raise TeacherError(
+                f"{folder}: no model_index.json; expected a diffusers checkpoint folder"
+            )
         try:
             index = json.loads(index_file.read_text())
         except ValueError as error:
@@ -74,9 +80,11 @@ class StableDiffusionTeacher:
         self.schedule = NoiseSchedule(scheduler.alphas_cumprod.double())
         channels, side = self.unet.config.in_channels, self.unet.config.sample_size
         self.latent_shape = (channels, side, side)
-        self.resolution = side * 2 ** (len(self.vae.config.encoder_block_out_channels) - 1) if (
-            type(self.vae).__name__ == "AutoencoderTiny"
-        ) else side * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.resolution = (
+            side * 2 ** (len(self.vae.config.encoder_block_out_channels) - 1)
+            if (type(self.vae).__name__ == "AutoencoderTiny")
+            else side * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        )
         self._affine = self._fold_affine_encoder()
 
     @torch.no_grad()
@@ -90,7 +98,9 @@ class StableDiffusionTeacher:
         if type(self.vae).__name__ != "AutoencoderTiny" or any(config.num_encoder_blocks):
             return None
         stride = self.resolution // self.latent_shape[1]
-        impulses = torch.zeros(3 * stride * stride + 1, 3, 3 * stride, 3 * stride, device=self.device)
+        impulses = torch.zeros(
+            3 * stride * stride + 1, 3, 3 * stride, 3 * stride, device=self.device
+        )
         for k in range(3 * stride * stride):
             c, y, x = k // stride**2, k // stride % stride, k % stride
             impulses[k, c, stride + y, stride + x] = 1.0

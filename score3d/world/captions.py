@@ -6,7 +6,7 @@ from score3d.cameras import wrap_degrees
 from score3d.world.families import FAMILIES
 from score3d.world.palette import COLOURS
 
-__all__ = ["SYNONYMS", "VIEW_STYLES", "caption", "vocabulary", "view_phrase"]
+__all__ = ["SYNONYMS", "VIEW_STYLES", "caption", "view_phrase", "vocabulary"]
 
 SYNONYMS: dict[str, str] = {
     "airplane": "aeroplane",

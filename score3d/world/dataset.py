@@ -61,7 +61,12 @@ def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
         steep = rng.random(n) < 0.15
         elevation = np.where(steep, rng.uniform(50, 80, n), rng.uniform(-15, 50, n))
         cameras = orbit(
-            torch.from_numpy(azimuth), torch.from_numpy(elevation), rng.uniform(1.85, 2.15), 40.0, size, size
+            torch.from_numpy(azimuth),
+            torch.from_numpy(elevation),
+            rng.uniform(1.85, 2.15),
+            40.0,
+            size,
+            size,
         )
         backgrounds = np.stack([sample_background(rng) for _ in range(n)])
         pictures, _, _ = render_shape(shape, cameras, backgrounds, sample_lighting(rng))

@@ -65,7 +65,11 @@ def ellipsoid(rx: float, ry: float, rz: float, centre=(0.0, 0.0, 0.0), segments:
 def box(sx: float, sy: float, sz: float, centre=(0.0, 0.0, 0.0), taper: float = 1.0) -> Geometry:
     """Box with full sizes; `taper` scales the top face in x and z."""
     v = np.array(
-        [[x, y, z] for y in (-0.5, 0.5) for x, z in ((-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5))]
+        [
+            [x, y, z]
+            for y in (-0.5, 0.5)
+            for x, z in ((-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5))
+        ]
     )
     v[4:, [0, 2]] *= taper
     f = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7]]
@@ -104,7 +108,9 @@ def tube(points, radii, segments: int = 10) -> Geometry:
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     ring = np.cos(angle)[None, :, None] * u[:, None] + np.sin(angle)[None, :, None] * w[:, None]
     v = p[:, None] + r[:, None, None] * ring
-    v = np.concatenate([np.repeat(p[:1, None], segments, 1), v, np.repeat(p[-1:, None], segments, 1)])
+    v = np.concatenate(
+        [np.repeat(p[:1, None], segments, 1), v, np.repeat(p[-1:, None], segments, 1)]
+    )
     return v.reshape(-1, 3), _grid_faces(len(v), segments)
 
 

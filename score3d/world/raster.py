@@ -20,13 +20,17 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
     """A key light from above and in front, fixed in the world, plus ambient and headlight."""
     azimuth, elevation = np.radians(rng.uniform(-60, 60)), np.radians(rng.uniform(35, 70))
     direction = np.array(
-        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]
+        [
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+            np.cos(elevation) * np.cos(azimuth),
+        ]
     )
     return rng.uniform(0.5, 0.58), rng.uniform(0.22, 0.32), rng.uniform(0.18, 0.26), direction
 
 
 @njit(cache=True, nogil=True)
-def _fill(px, depth, faces, shade, image, zbuffer):  # noqa: ANN001, ANN202 (numba kernel)
+def _fill(px, depth, faces, shade, image, zbuffer):
     h, w = zbuffer.shape
     for k in range(faces.shape[0]):
         a, b, c = faces[k, 0], faces[k, 1], faces[k, 2]
@@ -91,7 +95,9 @@ def render_shape(
         local = shape.vertices @ view[:3, :3].T + view[:3, 3]
         z = local[:, 2]
         safe = np.where(z > 1e-6, z, 1e-6)
-        px = np.stack([local[:, 0] / safe * K[0, 0] + K[0, 2], local[:, 1] / safe * K[1, 1] + K[1, 2]], 1)
+        px = np.stack(
+            [local[:, 0] / safe * K[0, 0] + K[0, 2], local[:, 1] / safe * K[1, 1] + K[1, 2]], 1
+        )
         image = np.empty((h, w, 3))
         image[:] = backgrounds[i]
         zbuffer = np.zeros((h, w))
@@ -100,6 +106,10 @@ def render_shape(
         hits = hit.reshape(h // s, s, w // s, s)
         rgb[i] = image.reshape(h // s, s, w // s, s, 3).mean((1, 3))
         alpha[i] = hits.mean((1, 3))
-        total = np.where(hit, 1 / np.where(hit, zbuffer, 1), 0).reshape(h // s, s, w // s, s).sum((1, 3))
+        total = (
+            np.where(hit, 1 / np.where(hit, zbuffer, 1), 0)
+            .reshape(h // s, s, w // s, s)
+            .sum((1, 3))
+        )
         depth[i] = total / np.maximum(hits.sum((1, 3)), 1)
     return rgb, alpha, depth

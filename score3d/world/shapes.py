@@ -23,7 +23,9 @@ class Shape:
     face_colours: NDArray[np.float64]
 
 
-def build(noun: str, colour: str, rng: np.random.Generator, radius: float = BOUNDING_RADIUS) -> Shape:
+def build(
+    noun: str, colour: str, rng: np.random.Generator, radius: float = BOUNDING_RADIUS
+) -> Shape:
     """A random instance of `noun` whose main parts have a colour called `colour`.
 
     Raises KeyError for a noun or colour the world does not have.

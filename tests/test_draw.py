@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy import stats
+
+from score3d.draw import DrawSpec, draw_at
+
+SPEC = DrawSpec(seed=3, steps=100, views=4, noises=2, latent_shape=(3, 8, 8), resolution=16)
+
+
+def flat(draw):
+    return [draw.views.viewmats, draw.background, draw.t, draw.noise, torch.tensor(draw.adapt_seed)]
+
+
+def test_depends_on_seed_and_step_alone():
+    torch.manual_seed(0)
+    a = draw_at(SPEC, 7)
+    torch.manual_seed(1)
+    b = draw_at(SPEC, 7)
+    assert all(torch.equal(x, y) for x, y in zip(flat(a), flat(b), strict=True))
+    for other in (draw_at(SPEC, 8), draw_at(replace(SPEC, seed=4), 7)):
+        assert not any(torch.equal(x, y) for x, y in zip(flat(a), flat(other), strict=True))
+
+
+def test_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    draw_at(SPEC, 1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_noise_is_standard_normal():
+    noise = torch.stack([draw_at(SPEC, s).noise for s in range(40)]).flatten().numpy()
+    assert stats.kstest(noise, "norm").pvalue > 1e-3
+
+
+def test_times_cover_the_range_and_are_stratified():
+    for step in (0, 40, 90):
+        low, high = SPEC.t_range(step)
+        t = draw_at(SPEC, step).t
+        assert ((t > low) & (t < high)).all()
+        strata = ((t - low) / (high - low) * 4).floor().sort().values
+        assert strata.tolist() == [0, 1, 2, 3]
+
+
+def test_annealing_ends_where_told():
+    assert SPEC.t_range(0) == (0.02, 0.98)
+    assert SPEC.t_range(40)[1] == pytest.approx(0.74)
+    assert SPEC.t_range(80)[1] == pytest.approx(0.5)
+    assert SPEC.t_range(99)[1] == pytest.approx(0.5)
+
+
+def test_azimuths_see_all_sides():
+    for step in range(20):
+        a = draw_at(SPEC, step).views.azimuth.sort().values
+        gaps = torch.cat([a.diff(), a[:1] + 360 - a[-1:]])
+        assert gaps.max() <= 135.0 + 1e-3
+    pooled = torch.cat([draw_at(SPEC, s).views.azimuth for s in range(300)]).numpy()
+    assert stats.kstest(pooled / 360, "uniform").pvalue > 1e-3
+
+
+def test_fixed_background():
+    assert torch.equal(draw_at(replace(SPEC, background=1.0), 0).background, torch.ones(4, 3))
