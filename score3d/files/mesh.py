@@ -249,25 +249,29 @@ def _surface(volume: _Volume, level: float) -> tuple[NDArray, NDArray, int]:
     # the density falls like a Gaussian, so its logarithm is closer to linear between two samples
     steepest = 4.0
     ratio = np.log(np.maximum(volume.density, level * np.exp(-steepest)) / level)
-    vertices, triangles, _, _ = marching_cubes(
-        np.minimum(ratio, steepest), 0.0, gradient_direction="ascent"
-    )
-    triangles = triangles.astype(np.int64)
+    # a sample on the surface itself would give triangles without area
+    ratio = np.where(np.abs(ratio) < 1e-3, 1e-3, np.minimum(ratio, steepest))
+    vertices, triangles, _, _ = marching_cubes(ratio, 0.0, gradient_direction="ascent")
+    vertices, triangles, parts = _solid_parts(vertices, triangles.astype(np.int64))
+    if len(triangles) == 0:
+        raise MeshError(
+            f"no solid surface at density {level:.4g}; the maximum density is {highest:.4g}"
+        )
+    return volume.origin + volume.voxel * vertices.astype(np.float64), triangles, parts
+
+
+def _solid_parts(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray, int]:
+    """The mesh without small parts and cavity walls, and how many of these there were."""
     part = _parts(len(vertices), triangles)
     corners = vertices[triangles].astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     areas = np.bincount(part, 0.5 * np.linalg.norm(cross, axis=1))
     volumes = np.bincount(part, np.einsum("ni,ni->n", corners[:, 0], cross) / 6)
-    # a wall around a cavity encloses a negative volume
-    kept = (volumes > 0) & (areas >= SMALLEST_PART * areas[volumes > 0].max(initial=0))
-    if not kept.any():
-        raise MeshError(
-            f"no solid surface at density {level:.4g}; the maximum density is {highest:.4g}"
-        )
-    triangles = triangles[kept[part]]
-    used, triangles = np.unique(triangles, return_inverse=True)
-    vertices = volume.origin + volume.voxel * vertices[used].astype(np.float64)
-    return vertices, triangles.reshape(-1, 3), int((~kept).sum())
+    # a wall around a cavity encloses a negative volume, a sheet folded flat none
+    solid = volumes > 1e-9 * np.maximum(areas, np.finfo(float).tiny) ** 1.5
+    kept = solid & (areas >= SMALLEST_PART * areas[solid].max(initial=0))
+    used, triangles = np.unique(triangles[kept[part]], return_inverse=True)
+    return vertices[used], triangles.reshape(-1, 3), int((~kept).sum())
 
 
 def _parts(count: int, triangles: NDArray) -> NDArray:

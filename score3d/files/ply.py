@@ -46,7 +46,7 @@ REQUIRED = (
 
 # Coefficients of the basis functions that are odd in (y, z) together, and so change sign under F:
 # degree 1: y, z | 2: xy, xz | 3: y(3xx-yy), y(4zz-xx-yy), z(2zz-3xx-3yy), z(xx-yy)
-ODD_COEFFICIENTS = np.array([1, 2, 4, 7, 9, 11, 12, 14])
+ODD_COEFFICIENTS = (1, 2, 4, 7, 9, 11, 12, 14)
 
 
 class FileFormatError(ValueError):
@@ -62,7 +62,7 @@ def half_turn(splats: Splats) -> Splats:
     means, quats, sh = splats.means.copy(), splats.quats.copy(), splats.sh.copy()
     means[:, 1:] = -means[:, 1:]
     quats[:, 2:] = -quats[:, 2:]
-    odd = ODD_COEFFICIENTS[ODD_COEFFICIENTS < sh.shape[1]]
+    odd = [k for k in ODD_COEFFICIENTS if k < sh.shape[1]]
     sh[:, odd] = -sh[:, odd]
     return Splats(means, quats, splats.log_scales, splats.logit_opacities, sh)
 
@@ -283,7 +283,7 @@ def _read_ascii(path: Path, file: io.BufferedReader, header: _Header) -> NDArray
             )
     except ValueError as error:
         reason = str(error).splitlines()[0].split(";")[0]
-        raise FileFormatError(f"{path}: bad number in the ascii body: {reason}") from None
+        raise FileFormatError(f"{path}: bad ascii body: {reason}") from None
     if len(table) < vertex.count:
         raise _truncated(path, vertex, len(table))
     if table.shape[1] != len(vertex.names):

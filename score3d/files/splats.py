@@ -85,6 +85,6 @@ class Splats:
         """The splats without a NaN or infinity in any parameter, and how many were dropped."""
         keep = np.ones(len(self), dtype=bool)
         for field in fields(self):
-            rows = getattr(self, field.name).reshape(len(self), -1)
-            keep &= np.isfinite(rows).all(axis=1)
+            value = getattr(self, field.name)
+            keep &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
         return self.select(keep), int(len(self) - keep.sum())
