@@ -6,6 +6,7 @@ density control can read.
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from score3d.render import cpu_blend, cpu_harmonics, cpu_project
+from score3d.render import cpu_blend, cpu_harmonics, cpu_project, cpu_tiles
 from score3d.render.threads import run, split
 
 LOG2_255 = math.log2(255.0)
@@ -23,6 +24,76 @@ GAUSSIAN_GRAIN = 2048
 
 def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().view(-1).numpy()
+
+
+@dataclass
+class _Group:
+    """Tile lists of a range of tile rows, from ``first_tile`` on (see ``cpu_tiles``)."""
+
+    first_tile: int
+    offsets: np.ndarray
+    entries: np.ndarray
+    used: np.ndarray
+
+
+@dataclass
+class _Lists:
+    """Splats in depth order and the tiles they touch; ``total`` (splat, tile) pairs."""
+
+    ids: np.ndarray
+    records: np.ndarray
+    boxes: np.ndarray
+    counts: np.ndarray
+    slots: np.ndarray
+    total: int
+    groups: list[_Group]
+
+
+def _list_splats(
+    means2d: np.ndarray,
+    depths: np.ndarray,
+    conics: np.ndarray,
+    extents: np.ndarray,
+    opacities: np.ndarray,
+    log2_opacities: np.ndarray,
+    colors: np.ndarray,
+    per_camera: bool,
+    c: int,
+    n: int,
+    width: int,
+    height: int,
+    tile: int,
+) -> _Lists:
+    places = c * n
+    ids, other_ids = np.empty((2, places), np.int32)
+    keys, other_keys = np.empty((2, places), np.uint32)
+    visible = np.empty(c, np.int64)
+    records = np.empty(places * cpu_tiles.RECORD, np.float32)
+    boxes, counts = np.empty(places * 4, np.int32), np.empty(places, np.int64)
+    sort = partial(cpu_tiles.sort_splats, depths.view(np.uint32), extents, n)
+    scratch = ids, other_ids, keys, other_keys
+    run([partial(sort, *cameras, *scratch, visible) for cameras in split(c, 1)])
+    pack = partial(
+        cpu_tiles.pack_splats, ids, visible, means2d, depths, conics, extents, opacities,
+        log2_opacities, colors, per_camera, n, width, height, tile, records, boxes, counts,
+    )  # fmt: skip
+    run([partial(pack, *bounds) for bounds in split(places, GAUSSIAN_GRAIN)])
+    slots = np.cumsum(counts)
+    total = int(slots[-1]) if places else 0
+    slots -= counts
+    across, down = -(-width // tile), -(-height // tile)
+    groups, tasks = [], []
+    rows = c * down
+    step = -(-rows // torch.get_num_threads())
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        tiles = (last - first) * across
+        offsets, entries = np.zeros(tiles + 2, np.int64), np.empty(total, np.int32)
+        list_tiles = partial(cpu_tiles.list_tiles, boxes, counts, visible, n, width, height, tile)
+        tasks.append(partial(list_tiles, first, last, offsets, entries))
+        groups.append(_Group(first * across, offsets[:-1], entries, np.empty(tiles, np.int64)))
+    run(tasks)
+    return _Lists(ids, records, boxes, counts, slots, total, groups)
 
 
 class _Project(torch.autograd.Function):
@@ -131,60 +202,51 @@ class _Blend(torch.autograd.Function):
         (width, height), (c, n) = size, depths.shape
         image = means2d.new_empty(c, height, width, 4 if with_depth else 3)
         final = means2d.new_empty(c, height, width)
-        splats = means2d, depths, conics, extents, opacities, log2_opacities, colors
-        arrays = [_flat(t) for t in splats]
-        pixels = [_flat(t) for t in (backgrounds, image, final)]
         shape = width, height, tile
-        tiles = -(-width // tile) * -(-height // tile)
+        splats = means2d, depths, conics, extents, opacities, log2_opacities, colors
+        lists = _list_splats(*(_flat(t) for t in splats), colors.dim() == 3, c, n, *shape)
+        pixels = [_flat(t) for t in (backgrounds, image, final)]
         kernel = cpu_blend.forward_kernel(with_depth)
-        groups: dict[int, Any] = {}  # first camera -> what bin_cameras found
-
-        def bin_group(first: int, last: int) -> None:
-            binned = cpu_blend.bin_cameras(*arrays, colors.dim() == 3, n, first, last, *shape)
-            groups[first] = (*binned, np.empty((last - first) * tiles, np.int64))
-
-        run([partial(bin_group, *cameras) for cameras in split(c, 1)])
         tasks = []
-        for first, (_, records, boxes, _, offsets, entries, used) in groups.items():
+        for group in lists.groups:
             call = partial(
-                kernel, records, boxes, offsets, entries, used, *pixels, first, *shape
+                kernel, lists.records, lists.boxes, group.offsets, group.entries, group.used,
+                *pixels, group.first_tile, *shape,
             )  # fmt: skip
-            tasks += [partial(call, *bounds) for bounds in split(len(used), 1)]
+            tasks += [partial(call, *bounds) for bounds in split(len(group.used), 1)]
         run(tasks)
-        ctx.save_for_backward(means2d, opacities, image, final)
-        ctx.groups, ctx.shared = groups, colors.dim() == 2
-        ctx.with_depth, ctx.absgrad, ctx.tile = with_depth, absgrad, tile
+        ctx.save_for_backward(means2d, image, final)
+        ctx.lists, ctx.shared, ctx.shape = lists, colors.dim() == 2, shape
+        ctx.with_depth, ctx.absgrad = with_depth, absgrad
         return image, (1.0 - final).unsqueeze(-1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor) -> Any:
-        means2d, opacities, image, final = ctx.saved_tensors
-        c, height, width, _ = image.shape
-        n, depth, absgrad = len(opacities), ctx.with_depth, ctx.absgrad
-        shape = width, height, ctx.tile
+        means2d, image, final = ctx.saved_tensors
+        c, n, _ = means2d.shape
+        lists, depth, absgrad = ctx.lists, ctx.with_depth, ctx.absgrad
         kernel = cpu_blend.backward_kernel(depth, absgrad)
         v_means2d, v_conics = torch.zeros_like(means2d), means2d.new_zeros(c, n, 3)
         v_opacities, v_colors = means2d.new_zeros(c, n), means2d.new_zeros(c, n, 3)
         v_depths = means2d.new_zeros(c, n if depth else 0)
         v_abs = means2d.new_zeros(c, n if absgrad else 0, 2)
         outputs = v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs
-        outputs = [_flat(t) for t in outputs]
         pixels = [_flat(t) for t in (image, final, g_image, g_alpha)]
-        blends, reductions = [], []
-        for first, (ids, records, boxes, slots, offsets, entries, used) in ctx.groups.items():
-            sums = np.empty(len(entries) * cpu_blend.SLOT, np.float32)
-            visited = np.zeros(len(entries), np.uint8)
+        sums = np.empty(lists.total * cpu_blend.SLOT, np.float32)
+        visited = np.zeros(lists.total, np.uint8)
+        blends = []
+        for group in lists.groups:
             call = partial(
-                kernel, records, boxes, slots, offsets, entries, used, *pixels, sums, visited,
-                first, *shape,
+                kernel, lists.records, lists.boxes, lists.slots, group.offsets, group.entries,
+                group.used, *pixels, sums, visited, group.first_tile, *ctx.shape,
             )  # fmt: skip
-            blends += [partial(call, *bounds) for bounds in split(len(used), 1)]
-            call = partial(
-                cpu_blend.reduce_slots, ids, records, slots, sums, visited, depth, absgrad,
-                *outputs,
-            )  # fmt: skip
-            reductions += [partial(call, *bounds) for bounds in split(len(ids), GAUSSIAN_GRAIN)]
+            blends += [partial(call, *bounds) for bounds in split(len(group.used), 1)]
+        call = partial(
+            cpu_blend.reduce_slots, lists.ids, lists.counts, lists.records, lists.slots, sums,
+            visited, n, depth, absgrad, *(_flat(t) for t in outputs),
+        )  # fmt: skip
+        reductions = [partial(call, *bounds) for bounds in split(c * n, GAUSSIAN_GRAIN)]
         run(blends)
         run(reductions)
         if absgrad:

@@ -25,11 +25,13 @@ Every (tile, splat) pair owns one slot of gradient sums, and the slots of a spla
 and added in tile order: no atomics, and the result does not depend on the number of threads.
 """
 
+import math
 from functools import cache
 
 import numpy as np
 from numba import njit
 
+from score3d.render.cpu_tiles import LOG2E, RECORD
 from score3d.render.simd import (
     count,
     exp2,
@@ -49,134 +51,8 @@ from score3d.render.simd import (
 ALPHA_MAX = 0.999
 LOG2_ALPHA_MIN = -7.994353436858858  # alpha = 1/255
 T_STOP = 1e-4
-LOG2E = 1.4426950408889634
-RECORD = 16  # floats per splat: one cache line
 SLOT = 16  # floats per (tile, splat) gradient
 PAD = 8  # dead pixels right of a tile, so that the last eight of a row may overrun it
-
-
-@njit(nogil=True, error_model="numpy")
-def _tiles(width, height, tile):
-    return ((width + tile - 1) // tile) * ((height + tile - 1) // tile)
-
-
-@njit(nogil=True, error_model="numpy")
-def _depth_order(depths, extents, start, n, out):
-    """Write the visible splats of ``start .. start + n - 1`` to ``out``, nearest first, ties by
-    index (a stable radix sort), and return their number."""
-    ids, keys = np.empty(n, np.int32), np.empty(n, np.uint32)
-    bits = depths.view(np.uint32)  # positive floats order like their bit patterns
-    low, high, m = np.uint32(0xFFFFFFFF), np.uint32(0), 0
-    for i in range(start, start + n):
-        if extents[2 * i] > 0:
-            ids[m], keys[m] = i, bits[i]
-            low, high = min(low, bits[i]), max(high, bits[i])
-            m += 1
-    spread, width = np.int64(high) - np.int64(low), 0
-    while m > 0 and spread >> width:
-        width += 1
-    passes = (width + 11) // 12
-    digit = (width + passes - 1) // passes if passes else 0
-    mask = (1 << digit) - 1
-    ids_out, keys_out = np.empty(m, np.int32), np.empty(m, np.uint32)
-    place = np.empty((1 << digit) + 1, np.int64)
-    for p in range(passes):
-        shift = p * digit
-        place[:] = 0
-        for i in range(m):
-            place[((np.int64(keys[i]) - np.int64(low)) >> shift & mask) + 1] += 1
-        for d in range(mask + 1):
-            place[d + 1] += place[d]
-        for i in range(m):
-            d = (np.int64(keys[i]) - np.int64(low)) >> shift & mask
-            ids_out[place[d]], keys_out[place[d]] = ids[i], keys[i]
-            place[d] += 1
-        ids, ids_out = ids_out, ids
-        keys, keys_out = keys_out, keys
-    for i in range(m):
-        out[i] = ids[i]
-    return m
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def bin_cameras(
-    means2d, depths, conics, extents, opacities, log2_opacities, colors, per_camera, n,
-    first, last, width, height, tile,
-):  # fmt: skip
-    """Sort the visible splats of cameras ``first .. last - 1`` by depth and list them per tile.
-
-    Returns ``ids`` [V] (rows of the flattened [C, N], camera by camera, nearest first),
-    ``records`` [V * RECORD] (all that a tile needs about a splat), ``boxes`` [V * 4] (first and
-    past-the-end pixel column and row), ``slots`` [V + 1] (first gradient slot of each splat),
-    ``offsets`` [cameras * tiles + 1] and ``entries`` (positions in ``ids``, tile by tile, nearest
-    first).
-    """
-    tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
-    ids = np.empty((last - first) * n, np.int32)
-    ends = np.zeros(last - first + 1, np.int64)
-    for camera in range(first, last):
-        k = camera - first
-        ends[k + 1] = ends[k] + _depth_order(depths, extents, camera * n, n, ids[ends[k] :])
-    m = ends[last - first]
-    records = np.empty(m * RECORD, np.float32)
-    boxes = np.empty(m * 4, np.int32)
-    slots = np.empty(m + 1, np.int64)
-    offsets = np.zeros((last - first) * tiles + 2, np.int64)
-    half, one, nil = np.float32(0.5), np.float32(1.0), np.float32(0.0)
-    slots[0] = 0
-    for s in range(m):
-        i, r, q = np.int64(ids[s]), s * RECORD, 4 * s
-        camera = i // n
-        own = i - camera * n
-        x, y = means2d[2 * i], means2d[2 * i + 1]
-        a, b, c = conics[3 * i], conics[3 * i + 1], conics[3 * i + 2]
-        # The hair added to the extents covers float32 rounding.
-        ex = extents[2 * i] * np.float32(1.0005) + np.float32(0.005)
-        ey = extents[2 * i + 1] * np.float32(1.0005) + np.float32(0.005)
-        records[r], records[r + 1] = x, y
-        records[r + 2] = np.float32(-0.5 * LOG2E) * a
-        records[r + 3] = np.float32(-LOG2E) * b
-        records[r + 4] = np.float32(-0.5 * LOG2E) * c
-        records[r + 5] = log2_opacities[own]
-        color = 3 * (i if per_camera else own)
-        for k in range(3):
-            records[r + 6 + k] = colors[color + k]
-        records[r + 9] = depths[i]
-        # For _rows: the slope of the ellipse's spine, its half height on the axis x = mean (the
-        # half height of the whole ellipse times sqrt(1 - correlation^2)), 1 / half width, and
-        # the column of its highest point.
-        records[r + 10] = -b / c
-        records[r + 11] = ey * np.sqrt(max(one - b * b / (a * c), nil))
-        records[r + 12] = one / ex
-        records[r + 13] = -b / a * ey
-        records[r + 14] = one / opacities[own]
-        x0 = np.int32(max(np.ceil(x - ex - half), nil))
-        x1 = np.int32(min(np.floor(x + ex + half), np.float32(width)))
-        y0 = np.int32(max(np.ceil(y - ey - half), nil))
-        y1 = np.int32(min(np.floor(y + ey + half), np.float32(height)))
-        boxes[q], boxes[q + 1], boxes[q + 2], boxes[q + 3] = x0, x1, y0, y1
-        count = 0
-        if x0 < x1 and y0 < y1:
-            shift = (camera - first) * tiles + 2
-            for ty in range(y0 // tile, (y1 - 1) // tile + 1):
-                for tx in range(x0 // tile, (x1 - 1) // tile + 1):
-                    offsets[shift + ty * tiles_x + tx] += 1
-                    count += 1
-        slots[s + 1] = slots[s] + count
-    for t in range(offsets.size - 1):
-        offsets[t + 1] += offsets[t]
-    entries = np.empty(slots[m], np.int32)
-    for k in range(last - first):
-        for s in range(ends[k], ends[k + 1]):
-            if slots[s + 1] == slots[s]:
-                continue
-            x0, x1, y0, y1 = boxes[4 * s], boxes[4 * s + 1], boxes[4 * s + 2], boxes[4 * s + 3]
-            for ty in range(y0 // tile, (y1 - 1) // tile + 1):
-                for tx in range(x0 // tile, (x1 - 1) // tile + 1):
-                    t = k * tiles + ty * tiles_x + tx + 1
-                    entries[offsets[t]] = s
-                    offsets[t] += 1
-    return ids[:m], records, boxes, slots, offsets[:-1], entries
 
 
 @njit(nogil=True, error_model="numpy")
@@ -191,12 +67,12 @@ def _rows(records, r, left, ya, yb, top):
     high = min(max(summit, left), right)
     low = min(max(-summit, left), right)
     over, under = high * records[r + 12], low * records[r + 12]
-    over = np.sqrt(max(np.float32(1.0) - over * over, np.float32(0.0)))
-    under = np.sqrt(max(np.float32(1.0) - under * under, np.float32(0.0)))
+    over = math.sqrt(max(np.float32(1.0) - over * over, np.float32(0.0)))
+    under = math.sqrt(max(np.float32(1.0) - under * under, np.float32(0.0)))
     last = records[r + 10] * high + records[r + 11] * over + np.float32(0.01)
     first = records[r + 10] * low - records[r + 11] * under - np.float32(0.01)
-    ya = max(ya, np.int64(np.ceil(top + first)))
-    yb = min(yb, np.int64(np.floor(top + last)) + 1)
+    ya = max(ya, math.ceil(top + first))
+    yb = min(yb, math.floor(top + last) + 1)
     return ya, yb
 
 
@@ -206,22 +82,23 @@ def forward_kernel(depth: bool):
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_forward(
-        records, boxes, offsets, entries, used, backgrounds, image, final, first_camera,
+        records, boxes, offsets, entries, used, backgrounds, image, final, first_tile,
         width, height, tile, first, last,
     ):  # fmt: skip
-        """Blend tiles ``first .. last - 1`` of those that ``bin_cameras`` listed.
+        """Blend tiles ``first .. last - 1`` of those listed, the first of which is ``first_tile``.
 
         Writes ``image`` [C, H, W, 3 or 4] and ``final`` [C, H, W] (the transmittance left), moves the
         entries that touched a live pixel to the front of each tile's list and writes their number
         to ``used``: the backward pass reads no others.
         """
         channels = 4 if depth else 3
-        tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
+        tiles_x = (width + tile - 1) // tile
+        tiles = tiles_x * ((height + tile - 1) // tile)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 1) * plane, np.float32)
         for t in range(first, last):
-            camera, own = first_camera + t // tiles, t % tiles
+            camera, own = (first_tile + t) // tiles, (first_tile + t) % tiles
             tx, ty = (own % tiles_x) * tile, (own // tiles_x) * tile
             nx, ny = min(tile, width - tx), min(tile, height - ty)
             state[:plane] = -1.0
@@ -302,22 +179,23 @@ def backward_kernel(depth: bool, absgrad: bool):
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_backward(
         records, boxes, slots, offsets, entries, used, image, final, grad_image, grad_alpha,
-        sums, visited, first_camera, width, height, tile, first, last,
+        sums, visited, first_tile, width, height, tile, first, last,
     ):  # fmt: skip
-        """Gradient sums of tiles ``first .. last - 1`` of those that ``bin_cameras`` listed.
+        """Gradient sums of tiles ``first .. last - 1`` of those listed from ``first_tile`` on.
 
         With g the gradient on sigma at a pixel and (dx, dy) = pixel - mean, ``sums`` [slots, SLOT]
         receives sum g, g dx, g dy, g dx^2, g dx dy, g dy^2, the colour gradients, the depth
         gradient and the two absolute position gradients; ``visited`` marks the slots written.
         """
         channels = 4 if depth else 3
-        tiles_x, tiles = (width + tile - 1) // tile, _tiles(width, height, tile)
+        tiles_x = (width + tile - 1) // tile
+        tiles = tiles_x * ((height + tile - 1) // tile)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 2) * plane, np.float32)
         zero = splat(np.float32(0.0))
         for t in range(first, last):
-            camera, own = first_camera + t // tiles, t % tiles
+            camera, own = (first_tile + t) // tiles, (first_tile + t) % tiles
             tx, ty = (own % tiles_x) * tile, (own // tiles_x) * tile
             nx, ny = min(tile, width - tx), min(tile, height - ty)
             state[:plane] = -1.0
@@ -414,10 +292,10 @@ def backward_kernel(depth: bool, absgrad: bool):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def reduce_slots(
-    ids, records, slots, sums, visited, depth, absgrad,
+    ids, counts, records, slots, sums, visited, n, depth, absgrad,
     v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs, first, last,
 ):  # fmt: skip
-    """Add the slots of splats ``first .. last - 1`` and turn moments into gradients.
+    """Add the slots of places ``first .. last - 1`` and turn moments into gradients.
 
     With d = pixel - mean: dL/dmean = -sum g (A dx + B dy, B dx + C dy), dL/d(A, B, C) =
     sum g (dx^2 / 2, dx dy, dy^2 / 2), and because g is -alpha dL/dalpha wherever alpha is not
@@ -428,7 +306,7 @@ def reduce_slots(
     for s in range(first, last):
         low, high = splat(np.float32(0.0)), splat(np.float32(0.0))
         hit = False
-        for slot in range(slots[s], slots[s + 1]):
+        for slot in range(slots[s], slots[s] + counts[s]):
             if visited[slot]:
                 hit = True
                 low = low + load(sums, slot * SLOT)
@@ -437,7 +315,7 @@ def reduce_slots(
             continue
         store(acc, 0, low)
         store(acc, 8, high)
-        i, r = ids[s], s * RECORD
+        i, r = s // n * n + ids[s], s * RECORD
         two_a = np.float32(2.0) * unscale * records[r + 2]
         b = unscale * records[r + 3]
         two_c = np.float32(2.0) * unscale * records[r + 4]

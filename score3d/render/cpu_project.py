@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from score3d.render.simd import (
+    dot3,
     fma,
     gather,
     scatter,
@@ -28,17 +29,12 @@ from score3d.render.simd import (
 HUGE = 1e30
 
 
-@njit(nogil=True, error_model="numpy")
-def _dot(a0, a1, a2, b0, b1, b2):
-    return fma(a0, b0, fma(a1, b1, a2 * b2))
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(inline="always")
 def _rotation(quats, i, last):
     """Inverse norm, unit quaternion and rotation matrix (row by row) of eight quaternions."""
     w, x = gather(quats, i, last, 4, 0), gather(quats, i, last, 4, 1)
     y, z = gather(quats, i, last, 4, 2), gather(quats, i, last, 4, 3)
-    inverse = 1.0 / vmax(vsqrt(fma(w, w, _dot(x, y, z, x, y, z))), 1e-12)
+    inverse = 1.0 / vmax(vsqrt(fma(w, w, dot3(x, y, z, x, y, z))), 1e-12)
     w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
     rotation = (
         1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y),
@@ -48,7 +44,7 @@ def _rotation(quats, i, last):
     return inverse, (w, x, y, z), rotation
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(inline="always")
 def _camera_point(view, mx, my, mz):
     """The centres in camera coordinates."""
     x = fma(mx, view[0], fma(my, view[1], fma(mz, view[2], splat(view[3]))))
@@ -57,7 +53,7 @@ def _camera_point(view, mx, my, mz):
     return x, y, z
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(inline="always")
 def _limits(k, width, height):
     """Bounds on x/z and y/z inside which the Jacobian is evaluated: the view plus 15 % of it."""
     margin_x, margin_y = 0.15 * width / k[0], 0.15 * height / k[4]
@@ -66,7 +62,7 @@ def _limits(k, width, height):
     return np.float32(left), np.float32(right), np.float32(top), np.float32(bottom)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(inline="always")
 def _footprint(view, k, u, v, rz, m):
     """P = J W and U = P M, both 2 x 3, row by row."""
     fx, fy = rz * k[0], rz * k[4]
@@ -81,27 +77,27 @@ def _footprint(view, k, u, v, rz, m):
         fy * (view[6] - v * view[10]),
     )
     u0, u1, u2 = (
-        _dot(p0, p1, p2, m[0], m[3], m[6]),
-        _dot(p0, p1, p2, m[1], m[4], m[7]),
-        _dot(p0, p1, p2, m[2], m[5], m[8]),
+        dot3(p0, p1, p2, m[0], m[3], m[6]),
+        dot3(p0, p1, p2, m[1], m[4], m[7]),
+        dot3(p0, p1, p2, m[2], m[5], m[8]),
     )
     u3, u4, u5 = (
-        _dot(p3, p4, p5, m[0], m[3], m[6]),
-        _dot(p3, p4, p5, m[1], m[4], m[7]),
-        _dot(p3, p4, p5, m[2], m[5], m[8]),
+        dot3(p3, p4, p5, m[0], m[3], m[6]),
+        dot3(p3, p4, p5, m[1], m[4], m[7]),
+        dot3(p3, p4, p5, m[2], m[5], m[8]),
     )
     return (p0, p1, p2, p3, p4, p5), (u0, u1, u2, u3, u4, u5)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(inline="always")
 def _covariance(u, eps2d):
     """Blurred 2D covariance (xx, xy, yy) and its determinant."""
-    xx, yy = _dot(u[0], u[1], u[2], u[0], u[1], u[2]), _dot(u[3], u[4], u[5], u[3], u[4], u[5])
-    xy = _dot(u[0], u[1], u[2], u[3], u[4], u[5])
+    xx, yy = dot3(u[0], u[1], u[2], u[0], u[1], u[2]), dot3(u[3], u[4], u[5], u[3], u[4], u[5])
+    xy = dot3(u[0], u[1], u[2], u[3], u[4], u[5])
     c0 = u[1] * u[5] - u[2] * u[4]
     c1 = u[2] * u[3] - u[0] * u[5]
     c2 = u[0] * u[4] - u[1] * u[3]
-    det = _dot(c0, c1, c2, c0, c1, c2) + (xx + yy + eps2d) * eps2d
+    det = dot3(c0, c1, c2, c0, c1, c2) + (xx + yy + eps2d) * eps2d
     return xx + eps2d, xy, yy + eps2d, det
 
 
@@ -212,10 +208,10 @@ def project_backward(
             t7 = t7 + select(ok, p[2] * d1 + p[5] * d4, zero)
             t8 = t8 + select(ok, p[2] * d2 + p[5] * d5, zero)
             # U = P M, so dL/dP = dL/dU M^T, and P depends on u, v and 1/z.
-            p0, p1 = _dot(d0, d1, d2, m[0], m[1], m[2]), _dot(d0, d1, d2, m[3], m[4], m[5])
-            p2 = _dot(d0, d1, d2, m[6], m[7], m[8])
-            p3, p4 = _dot(d3, d4, d5, m[0], m[1], m[2]), _dot(d3, d4, d5, m[3], m[4], m[5])
-            p5 = _dot(d3, d4, d5, m[6], m[7], m[8])
+            p0, p1 = dot3(d0, d1, d2, m[0], m[1], m[2]), dot3(d0, d1, d2, m[3], m[4], m[5])
+            p2 = dot3(d0, d1, d2, m[6], m[7], m[8])
+            p3, p4 = dot3(d3, d4, d5, m[0], m[1], m[2]), dot3(d3, d4, d5, m[3], m[4], m[5])
+            p5 = dot3(d3, d4, d5, m[6], m[7], m[8])
             along_u = k[0] * (p0 * view[8] + p1 * view[9] + p2 * view[10])
             along_v = k[4] * (p3 * view[8] + p4 * view[9] + p5 * view[10])
             v_rz = k[0] * (p0 * view[0] + p1 * view[1] + p2 * view[2]) - along_u * u
@@ -235,18 +231,18 @@ def project_backward(
         scatter(v_means, i, last, 3, 0, vmx)
         scatter(v_means, i, last, 3, 1, vmy)
         scatter(v_means, i, last, 3, 2, vmz)
-        scatter(v_scales, i, last, 3, 0, _dot(t0, t3, t6, r[0], r[3], r[6]))
-        scatter(v_scales, i, last, 3, 1, _dot(t1, t4, t7, r[1], r[4], r[7]))
-        scatter(v_scales, i, last, 3, 2, _dot(t2, t5, t8, r[2], r[5], r[8]))
+        scatter(v_scales, i, last, 3, 0, dot3(t0, t3, t6, r[0], r[3], r[6]))
+        scatter(v_scales, i, last, 3, 1, dot3(t1, t4, t7, r[1], r[4], r[7]))
+        scatter(v_scales, i, last, 3, 2, dot3(t2, t5, t8, r[2], r[5], r[8]))
         t0, t3, t6 = t0 * s0, t3 * s0, t6 * s0
         t1, t4, t7 = t1 * s1, t4 * s1, t7 * s1
         t2, t5, t8 = t2 * s2, t5 * s2, t8 * s2
         w, x, y, z = q
-        vw = 2.0 * _dot(x, y, z, t7 - t5, t2 - t6, t3 - t1)
-        vx = 2.0 * (_dot(y, z, w, t1 + t3, t2 + t6, t7 - t5) - 2.0 * x * (t4 + t8))
-        vy = 2.0 * (_dot(x, z, w, t1 + t3, t5 + t7, t2 - t6) - 2.0 * y * (t0 + t8))
-        vz = 2.0 * (_dot(x, y, w, t2 + t6, t5 + t7, t3 - t1) - 2.0 * z * (t0 + t4))
-        along = fma(w, vw, _dot(x, y, z, vx, vy, vz))
+        vw = 2.0 * dot3(x, y, z, t7 - t5, t2 - t6, t3 - t1)
+        vx = 2.0 * (dot3(y, z, w, t1 + t3, t2 + t6, t7 - t5) - 2.0 * x * (t4 + t8))
+        vy = 2.0 * (dot3(x, z, w, t1 + t3, t5 + t7, t2 - t6) - 2.0 * y * (t0 + t8))
+        vz = 2.0 * (dot3(x, y, w, t2 + t6, t5 + t7, t3 - t1) - 2.0 * z * (t0 + t4))
+        along = fma(w, vw, dot3(x, y, z, vx, vy, vz))
         scatter(v_quats, i, last, 4, 0, (vw - w * along) * inverse)
         scatter(v_quats, i, last, 4, 1, (vx - x * along) * inverse)
         scatter(v_quats, i, last, 4, 2, (vy - y * along) * inverse)

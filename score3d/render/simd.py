@@ -344,6 +344,18 @@ def exp2(typingctx, a):
 
 
 @intrinsic
+def dot3(typingctx, a0, a1, a2, b0, b1, b2):
+    """``a0 b0 + a1 b1 + a2 b2``."""
+
+    def emit(context, builder, sig, args):
+        v = [_as_vector(context, builder, v, k) for v, k in zip(args, sig.args, strict=True)]
+        inner = _call(builder, "llvm.fmuladd", [v[1], v[4], builder.fmul(v[2], v[5])])
+        return _call(builder, "llvm.fmuladd", [v[0], v[3], inner])
+
+    return F8(a0, a1, a2, b0, b1, b2), emit
+
+
+@intrinsic
 def totals(typingctx, a, b, c, d, e, f, g, h):
     """The sums of the lanes of each argument: lane 0 for ``a`` to lane 7 for ``h``."""
 
