@@ -27,7 +27,7 @@ __all__ = ["GaussianField"]
 CUTOFF = 3.0  # standard deviations
 FLOOR = float(np.exp(-0.5 * CUTOFF**2))
 OPAQUE = 0.99  # opacities are capped here, as renderers do; 1 would be infinitely dense
-BLOCK = 4_000_000  # point-Gaussian pairs evaluated at once, 16 MB per temporary
+BLOCK = 250_000  # point-Gaussian pairs evaluated at once: 1 MB, so that it stays in the cache
 
 
 class GaussianField:
@@ -36,7 +36,7 @@ class GaussianField:
     Args:
         splats: finite splats, N >= 1.
         blur: standard deviation, world units, added to every Gaussian (in quadrature, peak kept),
-            so that one thinner than the spacing of the samples is not missed between them. > 0.
+            so that one thinner than the spacing of the samples is not missed between them. >= 0.
     """
 
     def __init__(self, splats: Splats, blur: float) -> None:
@@ -60,12 +60,15 @@ class GaussianField:
         size = np.exp(0.5 * np.log(variances).mean(axis=1))
         self.peaks = (depth / (np.sqrt(2 * np.pi) * size)).astype(np.float32)
         self.extents = CUTOFF * np.sqrt(np.einsum("nii->ni", self.covariances))
+        self.sharpness = 1 / np.sqrt(variances.min(axis=1))
+        self._means_by_axis = np.ascontiguousarray(self.means.T)
+        self._extents_by_axis = np.ascontiguousarray(self.extents.T)
 
     def density(self, points: NDArray) -> FloatArray:
         """Density at points [M, 3], shape [M], >= 0, per world unit."""
         result = np.zeros(len(points), np.float32)
-        for rows, _, weights in self._blocks(points):
-            result[rows] = weights.sum(axis=1)
+        for rows, near, shape in self._blocks(points):
+            result[rows] = shape @ self.peaks[near]
         return result
 
     def colour(self, points: NDArray) -> tuple[FloatArray, FloatArray]:
@@ -75,9 +78,9 @@ class GaussianField:
         """
         density = np.zeros(len(points), np.float32)
         colour = np.zeros((len(points), 3), np.float32)
-        for rows, gaussians, weights in self._blocks(points):
-            density[rows] = weights.sum(axis=1)
-            colour[rows] = weights @ self.rgb[gaussians]
+        for rows, near, shape in self._blocks(points):
+            density[rows] = shape @ self.peaks[near]
+            colour[rows] = shape @ (self.peaks[near, None] * self.rgb[near])
         colour /= np.maximum(density, np.finfo(np.float32).tiny)[:, None]
         return colour, density
 
@@ -103,15 +106,12 @@ class GaussianField:
         return -np.expm1(log_transmittance)
 
     def _blocks(self, points: NDArray) -> Iterator[tuple[NDArray, NDArray, FloatArray]]:
-        """Yield (rows of points [T], Gaussians near them [G], k g(q) [T, G]) for all points.
+        """Yield (rows of points [T], Gaussians near them [G], g(q) [T, G]) for all points.
 
-        Points are grouped in cubes, so that one small matrix product gives every q of a group:
-        q = x^T P x - 2 (P m)^T x + m^T P m is linear in the ten monomials of x.
+        Points are grouped in cubes, so that one small matrix product gives every q of a group.
         """
         if len(points) == 0:
             return
-        above = np.ascontiguousarray((self.means + self.extents).T)
-        below = np.ascontiguousarray((self.means - self.extents).T)
         low, high = points.min(axis=0), points.max(axis=0)
         # about six samples of a grid along the side of a cube: fewer waste the matrix product, more
         # meet Gaussians that are far from most of them
@@ -124,31 +124,39 @@ class GaussianField:
         for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
             group = points[order[start:stop]].astype(np.float64)
             low, high = group.min(axis=0), group.max(axis=0)
-            near = np.flatnonzero(
-                (above[0] >= low[0]) & (above[1] >= low[1]) & (above[2] >= low[2])
-                & (below[0] <= high[0]) & (below[1] <= high[1]) & (below[2] <= high[2])
-            )  # fmt: skip
+            centre = 0.5 * (low + high)  # small numbers, so that float32 is enough
+            near, linear = self._near(centre, 0.5 * (high - low))
             if len(near) == 0:
                 continue
-            centre = 0.5 * (low + high)  # small numbers, so that float32 is enough below
-            m, p = self.means[near] - centre, self.precisions[near]
-            pm = np.einsum("nij,nj->ni", p, m)
-            linear = np.concatenate(
-                [np.einsum("ni,ni->n", m, pm)[:, None], -2 * pm,
-                 p[:, [0, 1, 2], [0, 1, 2]], 2 * p[:, [0, 0, 1], [1, 2, 2]]],
-                axis=1,
-            ).T.astype(np.float32)  # fmt: skip
             step = max(1, BLOCK // len(near))
             for first in range(0, len(group), step):
                 rows = order[start + first : min(start + first + step, stop)]
                 x, y, z = (group[first : first + step] - centre).astype(np.float32).T
                 monomials = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z,
                                       x * y, x * z, y * z], axis=1)  # fmt: skip
-                weights = monomials @ linear
-                weights *= -0.5
-                np.minimum(weights, 0, out=weights)
-                np.exp(weights, out=weights)
-                weights -= np.float32(FLOOR)
-                np.maximum(weights, 0, out=weights)
-                weights *= self.peaks[near] * np.float32(1 / (1 - FLOOR))
-                yield rows, near, weights
+                shape = monomials @ linear
+                np.exp(shape, out=shape)
+                shape -= np.float32(FLOOR / (1 - FLOOR))
+                np.maximum(shape, 0, out=shape)
+                yield rows, near, shape
+
+    def _near(self, centre: NDArray, half: NDArray) -> tuple[NDArray, FloatArray]:
+        """Gaussians [G] that reach into the box centre +- half, and their exponents [10, G].
+
+        g(q) = max(0, exp(l) - c / (1 - c)) with l = -q / 2 - log(1 - c), and with x measured from
+        the centre q = x^T P x - 2 (P m)^T x + m^T P m: linear in the ten monomials of x.
+        """
+        x, y, z = np.abs(self._means_by_axis - centre[:, None])
+        (ex, ey, ez), (hx, hy, hz) = self._extents_by_axis, half
+        near = np.flatnonzero((x <= ex + hx) & (y <= ey + hy) & (z <= ez + hz))
+        m, p = self.means[near] - centre, self.precisions[near]
+        pm = np.einsum("nij,nj->ni", p, m)
+        q = np.einsum("ni,ni->n", m, pm)
+        # q^(1/2) is a distance, which differs by at most this across the box; half of what is left
+        # for large Gaussians lies in the corners of their bounding boxes
+        kept = np.sqrt(q) <= CUTOFF + np.linalg.norm(half) * self.sharpness[near]
+        near, p, pm, q = near[kept], p[kept], pm[kept], q[kept]
+        constant = -0.5 * q - np.log1p(-FLOOR)
+        squares, products = p[:, [0, 1, 2], [0, 1, 2]], p[:, [0, 0, 1], [1, 2, 2]]
+        linear = np.concatenate([constant[:, None], pm, -0.5 * squares, -products], axis=1)
+        return near, linear.T.astype(np.float32)
