@@ -82,18 +82,19 @@ def forward_kernel(depth: bool):
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_forward(
-        records, boxes, offsets, entries, used, backgrounds, image, final, first_tile,
-        width, height, tile, first, last,
+        records, boxes, offsets, entries, used, backgrounds, image, final, alphas, first_tile,
+        width, height, tile_bits, first, last,
     ):  # fmt: skip
         """Blend tiles ``first .. last - 1`` of those listed, the first of which is ``first_tile``.
 
-        Writes ``image`` [C, H, W, 3 or 4] and ``final`` [C, H, W] (the transmittance left), moves the
-        entries that touched a live pixel to the front of each tile's list and writes their number
-        to ``used``: the backward pass reads no others.
+        Writes ``image`` [C, H, W, 3 or 4], ``final`` [C, H, W] (the transmittance left) and
+        ``alphas`` (1 - final), moves the entries that touched a live pixel to the front of each
+        tile's list and writes their number to ``used``: the backward pass reads no others.
         """
         channels = 4 if depth else 3
-        tiles_x = (width + tile - 1) // tile
-        tiles = tiles_x * ((height + tile - 1) // tile)
+        tile = 1 << tile_bits
+        tiles_x = ((width - 1) >> tile_bits) + 1
+        tiles = tiles_x * (((height - 1) >> tile_bits) + 1)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 1) * plane, np.float32)
@@ -163,6 +164,7 @@ def forward_kernel(depth: bool):
                     trans = abs(state[at])
                     pixel = (camera * height + y + ty) * width + x + tx
                     final[pixel] = trans
+                    alphas[pixel] = np.float32(1.0) - trans
                     for k in range(3):
                         value = state[(k + 1) * plane + at] + trans * backgrounds[3 * camera + k]
                         image[pixel * channels + k] = value
@@ -179,7 +181,7 @@ def backward_kernel(depth: bool, absgrad: bool):
     @njit(cache=True, nogil=True, error_model="numpy")
     def blend_backward(
         records, boxes, slots, offsets, entries, used, image, final, grad_image, grad_alpha,
-        sums, visited, first_tile, width, height, tile, first, last,
+        sums, visited, first_tile, width, height, tile_bits, first, last,
     ):  # fmt: skip
         """Gradient sums of tiles ``first .. last - 1`` of those listed from ``first_tile`` on.
 
@@ -188,8 +190,9 @@ def backward_kernel(depth: bool, absgrad: bool):
         gradient and the two absolute position gradients; ``visited`` marks the slots written.
         """
         channels = 4 if depth else 3
-        tiles_x = (width + tile - 1) // tile
-        tiles = tiles_x * ((height + tile - 1) // tile)
+        tile = 1 << tile_bits
+        tiles_x = ((width - 1) >> tile_bits) + 1
+        tiles = tiles_x * (((height - 1) >> tile_bits) + 1)
         stride = tile + PAD
         plane = tile * stride
         state = np.empty((channels + 2) * plane, np.float32)
@@ -279,8 +282,9 @@ def backward_kernel(depth: bool, absgrad: bool):
                     m01 = m01 + s1
                     m11 = fma(s1, dx, m11)
                     m02 = m02 + s2
-                row, column = ty // tile - boxes[q + 2] // tile, tx // tile - boxes[q] // tile
-                across = (boxes[q + 1] - 1) // tile - boxes[q] // tile + 1
+                column = (tx >> tile_bits) - (boxes[q] >> tile_bits)
+                row = (ty >> tile_bits) - (boxes[q + 2] >> tile_bits)
+                across = ((boxes[q + 1] - 1) >> tile_bits) - (boxes[q] >> tile_bits) + 1
                 slot = slots[s] + row * across + column
                 visited[slot] = 1
                 store(sums, slot * SLOT, totals(m00, m10, m01, m20, m11, m02, vr, vg))

@@ -99,12 +99,12 @@ def harmonics_backward(
         for i in range(first, end, 8):
             x, y, z, inverse = _direction(means, positions, camera, i, last)
             _basis(x, y, z, basis)
-            f, l = camera * n + i, camera * n + last
+            row, end_row = camera * n + i, camera * n + last
             along[:] = 0.0
             for channel in range(3):
                 # A culled splat and a clamped colour both have colour 0 and receive no gradient.
-                g = gather(g_colors, f, l, 3, channel)
-                g = select(gather(colors, f, l, 3, channel) > 0.0, g, 0.0)
+                g = gather(g_colors, row, end_row, 3, channel)
+                g = select(gather(colors, row, end_row, 3, channel) > 0.0, g, 0.0)
                 for b in range(bases):
                     column = 3 * b + channel
                     c = gather(coefficients, shift + i, shift + last, 3 * k, column)

@@ -141,15 +141,15 @@ def project_forward(
             ok = ok & ((rx > radius_clip) | (ry > radius_clip))
             ok = ok & (px + rx > 0.0) & (px - rx < width) & (py + ry > 0.0) & (py - ry < height)
             inverse = 1.0 / det
-            f, l = camera * n + i, camera * n + last
-            scatter(means2d, f, l, 2, 0, select(ok, px, zero))
-            scatter(means2d, f, l, 2, 1, select(ok, py, zero))
-            scatter(depths, f, l, 1, 0, select(ok, z, zero))
-            scatter(conics, f, l, 3, 0, select(ok, yy * inverse, zero))
-            scatter(conics, f, l, 3, 1, select(ok, zero - xy * inverse, zero))
-            scatter(conics, f, l, 3, 2, select(ok, xx * inverse, zero))
-            scatter(extents, f, l, 2, 0, select(ok, ex, zero))
-            scatter(extents, f, l, 2, 1, select(ok, ey, zero))
+            row, end_row = camera * n + i, camera * n + last
+            scatter(means2d, row, end_row, 2, 0, select(ok, px, zero))
+            scatter(means2d, row, end_row, 2, 1, select(ok, py, zero))
+            scatter(depths, row, end_row, 1, 0, select(ok, z, zero))
+            scatter(conics, row, end_row, 3, 0, select(ok, yy * inverse, zero))
+            scatter(conics, row, end_row, 3, 1, select(ok, zero - xy * inverse, zero))
+            scatter(conics, row, end_row, 3, 2, select(ok, xx * inverse, zero))
+            scatter(extents, row, end_row, 2, 0, select(ok, ex, zero))
+            scatter(extents, row, end_row, 2, 1, select(ok, ey, zero))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -173,8 +173,8 @@ def project_backward(
         vmx, vmy, vmz = zero, zero, zero
         t0, t1, t2, t3, t4, t5, t6, t7, t8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
         for camera in range(cameras):
-            f, l = camera * n + i, camera * n + last
-            ok = gather(extents, f, l, 2, 0) > 0.0
+            row, end_row = camera * n + i, camera * n + last
+            ok = gather(extents, row, end_row, 2, 0) > 0.0
             view, k = (
                 viewmats[16 * camera : 16 * camera + 16],
                 intrinsics[9 * camera : 9 * camera + 9],
@@ -189,8 +189,8 @@ def project_backward(
             # The conic X = [[a, b], [b, c]] inverts the covariance, so dL/dcov = -X G X.
             inv_det = 1.0 / det
             a, b, c = yy * inv_det, zero - xy * inv_det, xx * inv_det
-            g0, g2 = gather(g_conics, f, l, 3, 0), gather(g_conics, f, l, 3, 2)
-            g1 = 0.5 * gather(g_conics, f, l, 3, 1)
+            g0, g2 = gather(g_conics, row, end_row, 3, 0), gather(g_conics, row, end_row, 3, 2)
+            g1 = 0.5 * gather(g_conics, row, end_row, 3, 1)
             h0, h1 = a * g0 + b * g1, a * g1 + b * g2
             h2, h3 = b * g0 + c * g1, b * g1 + c * g2
             w0, w1, w2 = h0 * a + h1 * b, h0 * b + h1 * c, h2 * b + h3 * c
@@ -219,11 +219,11 @@ def project_backward(
             v_u = select((free_u >= left) & (free_u <= right), zero - rz * along_u, zero)
             v_v = select((free_v >= top) & (free_v <= bottom), zero - rz * along_v, zero)
             # The centre itself: px = fx x / z + cx.
-            v_u = v_u + k[0] * gather(g_means2d, f, l, 2, 0)
-            v_v = v_v + k[4] * gather(g_means2d, f, l, 2, 1)
+            v_u = v_u + k[0] * gather(g_means2d, row, end_row, 2, 0)
+            v_v = v_v + k[4] * gather(g_means2d, row, end_row, 2, 1)
             vx, vy = v_u * rz, v_v * rz
             v_rz = v_rz + v_u * x + v_v * y
-            vz = gather(g_depths, f, l, 1, 0) - v_rz * rz * rz
+            vz = gather(g_depths, row, end_row, 1, 0) - v_rz * rz * rz
             vx, vy, vz = select(ok, vx, zero), select(ok, vy, zero), select(ok, vz, zero)
             vmx = vmx + vx * view[0] + vy * view[4] + vz * view[8]
             vmy = vmy + vx * view[1] + vy * view[5] + vz * view[9]

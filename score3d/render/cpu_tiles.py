@@ -1,9 +1,9 @@
 """Depth order and tile lists: which splats each tile must blend, nearest first.
 
-Splats of all cameras live in arrays of C * N places: those of camera c that it sees fill the first
-``visible[c]`` places from c * N on, nearest first, and the rest of its N places is unused. Tiles are
-numbered camera by camera, row by row; any range of tile rows can be listed on its own, which is how
-one camera's list is built by several threads.
+Splats of all cameras live in arrays of C * N places: those that camera c sees fill the first
+``visible[c]`` places from c * N on, nearest first, and the rest of its N places is unused. Tiles
+are numbered camera by camera, row by row; any range of tile rows can be listed on its own, which
+is how several threads list one camera. A tile is ``1 << tile_bits`` pixels wide and high.
 """
 
 import math
@@ -63,14 +63,16 @@ def sort_splats(depth_bits, extents, n, first, last, ids, other_ids, keys, other
 @njit(cache=True, nogil=True, error_model="numpy")
 def pack_splats(
     ids, visible, means2d, depths, conics, extents, opacities, log2_opacities, colors, per_camera,
-    n, width, height, tile, records, boxes, counts, first, last,
+    n, width, height, tile_bits, records, boxes, counts, first, last,
 ):  # fmt: skip
-    """Fill places ``first .. last - 1`` of ``records`` [C * N * RECORD] (all that a tile needs about
-    a splat), ``boxes`` [C * N * 4] (first and past-the-end pixel column and row) and ``counts``
-    [C * N] (tiles touched)."""
+    """Fill places ``first .. last - 1`` of ``records`` [C * N * RECORD] (all that a tile needs
+    about a splat), ``boxes`` [C * N * 4] (first and past-the-end pixel column and row) and
+    ``counts`` [C * N] (tiles touched)."""
     half, one = np.float32(0.5), np.float32(1.0)
+    camera = first // n
     for s in range(first, last):
-        camera = s // n
+        if s == (camera + 1) * n:
+            camera += 1
         if s - camera * n >= visible[camera]:
             counts[s] = 0
             continue
@@ -111,27 +113,31 @@ def pack_splats(
         boxes[q + 3] = y1
         count = 0
         if x0 < x1 and y0 < y1:
-            count = ((x1 - 1) // tile - x0 // tile + 1) * ((y1 - 1) // tile - y0 // tile + 1)
+            across = ((x1 - 1) >> tile_bits) - (x0 >> tile_bits) + 1
+            count = across * (((y1 - 1) >> tile_bits) - (y0 >> tile_bits) + 1)
         counts[s] = count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def list_tiles(boxes, counts, visible, n, width, height, tile, first_row, last_row, offsets, entries):
+def list_tiles(
+    boxes, counts, visible, n, width, height, tile_bits, first_row, last_row, offsets, entries
+):
     """List the places of splats per tile for tile rows ``first_row .. last_row - 1``.
 
     ``entries`` receives places, tile by tile and nearest first; tile t of the range owns
     ``entries[offsets[t] : offsets[t + 1]]``. ``offsets`` must come zeroed, two longer than the
     number of tiles.
     """
-    across, down = (width + tile - 1) // tile, (height + tile - 1) // tile
+    across, down = ((width - 1) >> tile_bits) + 1, ((height - 1) >> tile_bits) + 1
     for fill in range(2):
         for camera in range(first_row // down, (last_row + down - 1) // down):
             shift = camera * down - first_row  # from a row of this camera to a row of the range
             for s in range(camera * n, camera * n + visible[camera]):
                 if counts[s] == 0:
                     continue
-                x0, x1 = boxes[4 * s] // tile, (boxes[4 * s + 1] - 1) // tile
-                y0, y1 = boxes[4 * s + 2] // tile + shift, (boxes[4 * s + 3] - 1) // tile + shift
+                x0, x1 = boxes[4 * s] >> tile_bits, (boxes[4 * s + 1] - 1) >> tile_bits
+                y0 = (boxes[4 * s + 2] >> tile_bits) + shift
+                y1 = ((boxes[4 * s + 3] - 1) >> tile_bits) + shift
                 y0 = y0 if y0 > 0 else 0
                 y1 = y1 if y1 < last_row - first_row else last_row - first_row - 1
                 for y in range(y0, y1 + 1):

@@ -3,8 +3,8 @@ say with intrinsics.
 
 Why not leave it to LLVM's loop vectoriser: a splat covers five to thirty pixels of a row, so the
 trip count is short and unknown, and the vectoriser turns such loops into scalar remainders. Here
-a value of type ``F8`` *is* an LLVM ``<8 x float>`` and a value of type ``M8`` an ``<8 x i32>`` whose
-lanes are 0 or -1 (an ``<8 x i1>`` would be packed and unpacked between every two operations);
+a value of type ``F8`` *is* an LLVM ``<8 x float>`` and one of type ``M8`` an ``<8 x i32>`` whose
+lanes are 0 or -1 (an ``<8 x i1>`` would be packed and unpacked between every two operations).
 LLVM maps them to one AVX register, or splits them in two for SSE and NEON, on whatever CPU runs.
 
 Operators ``+ - * /`` work between ``F8`` and ``F8`` or a scalar (scalars are rounded to float32

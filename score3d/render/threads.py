@@ -65,10 +65,12 @@ def run(tasks: Sequence[Task], threads: int | None = None) -> None:
         future.result()
 
 
-def split(total: int, grain: int, align: int = 1) -> list[tuple[int, int]]:
-    """Ranges covering ``0 .. total``, about four per thread, of at least ``grain`` and starting at
-    multiples of ``align``; a single range for a single thread."""
+def split(total: int, work: float, grain: float, align: int = 1) -> list[tuple[int, int]]:
+    """Ranges that cover ``0 .. total`` and start at multiples of ``align``: about four per thread,
+    but none with less than ``grain`` of the ``work``, because waking a thread costs as much as a
+    small task (milliseconds when the other cores are busy). One range for a single thread."""
     threads = torch.get_num_threads()
-    size = total if threads == 1 else max(grain, -(-total // (4 * threads)))
+    parts = 1 if threads == 1 else max(1, min(4 * threads, int(work / grain)))
+    size = -(-total // parts)
     size = max(1, -(-size // align) * align)
     return [(start, min(start + size, total)) for start in range(0, total, size)]
