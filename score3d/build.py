@@ -27,7 +27,15 @@ from score3d.teachers.base import Teacher
 from score3d.teachers.embedded import EmbeddedTeacher
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
 
-__all__ = ["build_device", "build_rule", "build_scene", "build_spec", "build_teacher", "known"]
+__all__ = [
+    "build_device",
+    "build_rule",
+    "build_scene",
+    "build_spec",
+    "build_teacher",
+    "known",
+    "validate",
+]
 
 # Slot fillers are made from the distill section: most ignore it.
 NOISES: dict[str, Callable[..., Any]] = {"iid": lambda d: iid}
@@ -115,6 +123,16 @@ def build_rule(config: Config) -> Rule:
 def build_scene(config: Config, device: torch.device) -> Scene:
     """A fresh scene of `scene.kind`."""
     return _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")(config, device)
+
+
+def validate(config: Config) -> None:
+    """Raise ConfigError for a name nobody knows, before anything is loaded or written."""
+    build_device(config.run.device)
+    build_rule(config)
+    if not Path(config.teacher.name).is_dir():
+        _pick(TEACHERS, "teacher", config.teacher.name, "score3d.teachers")
+    _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")
+    _pick(ADAPTATIONS, "adaptation", config.scene.adapt, "score3d.adaptations")
 
 
 def build_spec(config: Config, teacher: Teacher) -> DrawSpec:

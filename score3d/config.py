@@ -28,11 +28,11 @@ class _Section(BaseModel):
 class Run(_Section):
     prompt: str = ""
     negative: str = ""
-    seed: int = Field(0, ge=0)
-    steps: int = Field(300, ge=1)
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=300, ge=1)
     device: str = "auto"
-    preview_every: int = Field(50, ge=1)
-    checkpoint_every: int = Field(100, ge=1)
+    preview_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
 
 
 class TeacherSection(_Section):
@@ -49,11 +49,11 @@ class Distill(_Section):
     consistency: str = "none"
     guidance: float = 7.5
     time_weight: str = "sds"
-    noises_per_view: int = Field(1, ge=1)
-    t_min: float = Field(0.02, gt=0, lt=1)
-    t_max: float = Field(0.98, gt=0, lt=1)
-    t_max_end: float = Field(0.45, gt=0, lt=1)
-    anneal: float = Field(0.8, gt=0, le=1)
+    noises_per_view: int = Field(default=1, ge=1)
+    t_min: float = Field(default=0.02, gt=0, lt=1)
+    t_max: float = Field(default=0.98, gt=0, lt=1)
+    t_max_end: float = Field(default=0.45, gt=0, lt=1)
+    anneal: float = Field(default=0.8, gt=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Distill":
@@ -63,45 +63,45 @@ class Distill(_Section):
 
 
 class Views(_Section):
-    count: int = Field(4, ge=1)
-    resolution: int = Field(64, ge=8, le=2048)
+    count: int = Field(default=4, ge=1)
+    resolution: int = Field(default=64, ge=8, le=2048)
     elevation: tuple[float, float] = (-10.0, 50.0)
     distance: tuple[float, float] = (1.9, 2.1)
-    fov: float = Field(40.0, gt=1, lt=170)
+    fov: float = Field(default=40.0, gt=1, lt=170)
     background: Literal["random"] | float = "random"
 
 
 class SceneSection(_Section):
     kind: str = "gaussians"
-    count: int = Field(1500, ge=1)
-    cap: int = Field(3000, ge=1)
+    count: int = Field(default=1500, ge=1)
+    cap: int = Field(default=3000, ge=1)
     adapt: str = "mcmc"
-    adapt_every: int = Field(10, ge=1)
-    adapt_start: int = Field(20, ge=0)
-    adapt_stop: float = Field(0.9, ge=0, le=1)
-    min_opacity: float = Field(0.01, gt=0, lt=1)
-    final_prune: float = Field(0.05, ge=0, lt=1)
-    radius: float = Field(0.4, gt=0)
-    init_scale: float = Field(0.04, gt=0)
-    init_opacity: float = Field(0.1, gt=0, lt=1)
-    sh_degree: int = Field(0, ge=0, le=3)
-    lr_means: float = Field(0.006, gt=0)
-    lr_means_end: float = Field(0.001, gt=0)
-    lr_scales: float = Field(0.02, gt=0)
-    lr_quats: float = Field(0.02, gt=0)
-    lr_opacities: float = Field(0.05, gt=0)
-    lr_sh: float = Field(0.03, gt=0)
-    min_scale: float = Field(0.006, gt=0)
-    max_scale: float = Field(0.12, gt=0)
-    bound: float = Field(0.62, gt=0)
-    opacity_weight: float = Field(0.0, ge=0)
-    scale_weight: float = Field(0.0, ge=0)
+    adapt_every: int = Field(default=10, ge=1)
+    adapt_start: int = Field(default=20, ge=0)
+    adapt_stop: float = Field(default=0.9, ge=0, le=1)
+    min_opacity: float = Field(default=0.01, gt=0, lt=1)
+    final_prune: float = Field(default=0.05, ge=0, lt=1)
+    radius: float = Field(default=0.4, gt=0)
+    init_scale: float = Field(default=0.04, gt=0)
+    init_opacity: float = Field(default=0.1, gt=0, lt=1)
+    sh_degree: int = Field(default=0, ge=0, le=3)
+    lr_means: float = Field(default=0.006, gt=0)
+    lr_means_end: float = Field(default=0.001, gt=0)
+    lr_scales: float = Field(default=0.02, gt=0)
+    lr_quats: float = Field(default=0.02, gt=0)
+    lr_opacities: float = Field(default=0.05, gt=0)
+    lr_sh: float = Field(default=0.03, gt=0)
+    min_scale: float = Field(default=0.006, gt=0)
+    max_scale: float = Field(default=0.12, gt=0)
+    bound: float = Field(default=0.62, gt=0)
+    opacity_weight: float = Field(default=0.0, ge=0)
+    scale_weight: float = Field(default=0.0, ge=0)
 
 
 class Output(_Section):
-    turntable_views: int = Field(48, ge=1)
-    picture_size: int = Field(256, ge=16, le=4096)
-    mesh_resolution: int = Field(96, ge=16, le=512)
+    turntable_views: int = Field(default=48, ge=1)
+    picture_size: int = Field(default=256, ge=16, le=4096)
+    mesh_resolution: int = Field(default=96, ge=16, le=512)
 
 
 class Config(_Section):

@@ -82,17 +82,14 @@ def generate(
         start = checkpoint.step
         metrics.truncate(start)
     clock.lap("load")
-    status, done, phases = (
-        "complete",
-        start,
-        dict.fromkeys(("render", "encode", "teacher", "backward", "adapt"), 0.0),
-    )
+    status, done = "complete", start
+    phases: dict[str, float] = {}
     first = start + FIRST_PREVIEW
     yield Phase("optimise", f"steps {start} to {config.run.steps}")
     for info in optimise(scene, teacher, prompts, rule, spec, start, device):
         done = info.step + 1
         for name, value in info.seconds.items():
-            phases[name] += value
+            phases[name] = phases.get(name, 0.0) + value
         metrics.append(_record(info))
         if done == first or done % config.run.preview_every == 0:
             _preview(folder, scene.splats(), config)

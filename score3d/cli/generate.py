@@ -103,6 +103,7 @@ def _start(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from score3d.cli.progress import Progress
     from score3d.config import load_config
     from score3d.runs.folder import RunFolder, slug
 
@@ -116,6 +117,11 @@ def _start(
     chosen.setdefault("run", {})["prompt"] = prompt
     config = load_config(preset, loss, overrides, chosen)
     _check_words(config)
+    with Progress(config.run.steps, quiet or as_json) as progress:
+        progress.phase("load", "libraries")
+        from score3d.build import validate
+
+        validate(config)
     with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
         _follow(config, folder, None, max_minutes, started, as_json, quiet)
 
@@ -177,7 +183,7 @@ def _follow(
     handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Progress(config.run.steps, quiet or as_json) as progress:
-            progress.phase("load", "libraries")
+            progress.phase("load")
             from score3d.generate import Phase, generate
 
             for event in generate(config, folder, checkpoint, should_stop):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from score3d.cameras import Cameras
 from score3d.draw import Draw
+from score3d.files.splats import Splats
 
 __all__ = ["Render", "Scene"]
 
@@ -50,6 +51,14 @@ class Scene(Protocol):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state_dict`."""
+        ...
+
+    def prune(self, min_opacity: float) -> int:
+        """Drop what is fainter than `min_opacity` for good; returns how much."""
+        ...
+
+    def splats(self) -> Splats:
+        """The scene as Gaussians, for pictures and files."""
         ...
 
     def __len__(self) -> int:

@@ -30,7 +30,7 @@ def _grid_faces(rows: int, cols: int, wrap_rows: bool = False) -> NDArray[np.int
     a = (r[:, None] * cols + np.arange(cols)).ravel()
     b = (r[:, None] * cols + (np.arange(cols) + 1) % cols).ravel()
     c, d = (a + cols) % (rows * cols), (b + cols) % (rows * cols)
-    return np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)])
+    return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
 
 
 def lathe(profile: list[tuple[float, float]], segments: int = 24) -> Geometry:
