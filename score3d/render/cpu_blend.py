@@ -25,7 +25,6 @@ Every (tile, splat) pair owns one slot of gradient sums, and the slots of a spla
 and added in tile order: no atomics, and the result does not depend on the number of threads.
 """
 
-import math
 from functools import cache
 
 import numpy as np
@@ -53,27 +52,6 @@ LOG2_ALPHA_MIN = -7.994353436858858  # alpha = 1/255
 T_STOP = 1e-4
 SLOT = 16  # floats per (tile, splat) gradient
 PAD = 8  # dead pixels right of a tile, so that the last eight of a row may overrun it
-
-
-@njit(nogil=True, error_model="numpy")
-def _rows(records, r, left, ya, yb, top):
-    """Pixel rows, of ``ya .. yb - 1``, that an ellipse reaches in the eight columns from ``left``.
-
-    ``left`` is the first column's offset from the mean and ``top`` the mean's own row. The upper
-    edge of the ellipse is concave, so over a strip it is highest at the strip's point nearest to
-    the column of its summit; the lower edge is its mirror image.
-    """
-    right, summit = left + np.float32(7.0), records[r + 13]
-    high = min(max(summit, left), right)
-    low = min(max(-summit, left), right)
-    over, under = high * records[r + 12], low * records[r + 12]
-    over = math.sqrt(max(np.float32(1.0) - over * over, np.float32(0.0)))
-    under = math.sqrt(max(np.float32(1.0) - under * under, np.float32(0.0)))
-    last = records[r + 10] * high + records[r + 11] * over + np.float32(0.01)
-    first = records[r + 10] * low - records[r + 11] * under - np.float32(0.01)
-    ya = max(ya, math.ceil(top + first))
-    yb = min(yb, math.floor(top + last) + 1)
-    return ya, yb
 
 
 @cache
@@ -119,14 +97,11 @@ def forward_kernel(depth: bool):
                 red, green, blue = records[r + 6], records[r + 7], records[r + 8]
                 hit = False
                 for x in range(xa, xb, 8):
-                    left, y0, y1 = np.float32(x) - mx, ya, yb
-                    if xb - xa > 8:
-                        y0, y1 = _rows(records, r, left, ya, yb, my)
-                    dx = iota() + left
+                    dx = iota() + (np.float32(x) - mx)
                     along = dx * b
                     base = fma(dx * a, dx, splat(peak))
-                    dy = splat(np.float32(y0) - my)
-                    for at in range(y0 * stride + x, y1 * stride + x, stride):
+                    dy = splat(np.float32(ya) - my)
+                    for at in range(ya * stride + x, yb * stride + x, stride):
                         power = fma(fma(dy, c, along), dy, base)
                         dy = dy + 1.0
                         trans = load(state, at)
@@ -226,15 +201,12 @@ def backward_kernel(depth: bool, absgrad: bool):
                 m00, m10, m01, m20, m11, m02 = zero, zero, zero, zero, zero, zero
                 vr, vg, vb, vd, ax, ay = zero, zero, zero, zero, zero, zero
                 for x in range(xa, xb, 8):
-                    left, y0, y1 = np.float32(x) - mx, ya, yb
-                    if xb - xa > 8:
-                        y0, y1 = _rows(records, r, left, ya, yb, my)
-                    dx = iota() + left
+                    dx = iota() + (np.float32(x) - mx)
                     along = dx * b
                     base = fma(dx * a, dx, splat(peak))
-                    dy = splat(np.float32(y0) - my - np.float32(1.0))
+                    dy = splat(np.float32(ya) - my - np.float32(1.0))
                     s0, s1, s2 = zero, zero, zero
-                    for at in range(y0 * stride + x, y1 * stride + x, stride):
+                    for at in range(ya * stride + x, yb * stride + x, stride):
                         dy = dy + 1.0
                         power = fma(fma(dy, c, along), dy, base)
                         trans = load(state, at)
@@ -328,7 +300,7 @@ def reduce_slots(
         v_conics[3 * i] = np.float32(0.5) * acc[3]
         v_conics[3 * i + 1] = acc[4]
         v_conics[3 * i + 2] = np.float32(0.5) * acc[5]
-        v_opacities[i] = -acc[0] * records[r + 14]
+        v_opacities[i] = -acc[0] * records[r + 10]
         for k in range(3):
             v_colors[3 * i + k] = acc[6 + k]
         if depth:

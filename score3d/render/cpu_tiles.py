@@ -94,15 +94,7 @@ def pack_splats(
         records[r + 7] = colors[color + 1]
         records[r + 8] = colors[color + 2]
         records[r + 9] = depths[i]
-        # For the strips of cpu_blend: the slope of the ellipse's spine, its half height on the
-        # axis x = mean (that of the whole ellipse times sqrt(1 - correlation^2)), 1 / half width,
-        # and the column of its highest point.
-        spread = one - b * b / (a * c)
-        records[r + 10] = -b / c
-        records[r + 11] = ey * math.sqrt(spread if spread > 0 else np.float32(0.0))
-        records[r + 12] = one / ex
-        records[r + 13] = -b / a * ey
-        records[r + 14] = one / opacities[own]
+        records[r + 10] = one / opacities[own]
         x0, x1 = math.ceil(x - ex - half), math.floor(x + ex + half)
         y0, y1 = math.ceil(y - ey - half), math.floor(y + ey + half)
         x0, x1 = x0 if x0 > 0 else 0, x1 if x1 < width else width
