@@ -161,6 +161,7 @@ def test_obj_keeps_shape_and_colours(mesh: trimesh.Trimesh, tmp_path: Path) -> N
     assert sorted(names) == ["a b.obj", "a_b.mtl", "a_b_colour.png"]
     assert names[-1] == "a b.obj"
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    assert "Kd 1.0" in (tmp_path / "a_b.mtl").read_text()  # or the picture would be darkened
     loaded = trimesh.load(tmp_path / "a b.obj", force="mesh")
     np.testing.assert_allclose(loaded.bounds, mesh.bounds, atol=1e-6)
     check_colours(loaded)
