@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshError", "splats_to_mesh", "write_mesh"]
 
-SEEN = 0.5  # alpha from which a pixel counts as covered
+COVERED = 0.5  # of the greatest alpha of the picture: from there a pixel counts as covered
 INVISIBLE = 1 / 255  # opacity below which a splat never reaches an 8-bit picture
 SMALLEST_PART = 0.02  # of the area of the largest part
 COARSE = 48  # samples along the longest side while looking for the object
@@ -217,8 +217,8 @@ class _Volume:
             for axis in range(3)
         ]
         clearest = max(float(alpha.max()) for alpha in seen)
-        # splats that are all faint still have a shape: where they are half as strong as at best
-        covered = sum(int((alpha >= min(SEEN, 0.5 * clearest)).sum()) for alpha in seen)
+        # relative to the clearest pixel, since splats that are all faint have a shape too
+        covered = sum(int((alpha >= COVERED * clearest).sum()) for alpha in seen)
         peaks = np.concatenate([self.density.max(axis=axis).ravel() for axis in range(3)])
         peaks = np.sort(peaks)[::-1]
         # never so high that only a voxel or two is left, never in the zeros around the splats

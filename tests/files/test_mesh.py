@@ -227,7 +227,7 @@ def test_floaters_crumbs_and_bad_rows_are_dropped() -> None:
     assert np.linalg.norm(mesh.vertices, axis=1).max() < 0.62
 
 
-@pytest.mark.parametrize("opacity", [0.02, 0.5, 0.999])
+@pytest.mark.parametrize("opacity", [0.02, 0.5, 0.9])
 def test_single_splat_is_an_ellipsoid(opacity: float) -> None:
     one = Splats(
         np.array([[5.0, 0, 0]]),
@@ -239,8 +239,8 @@ def test_single_splat_is_an_ellipsoid(opacity: float) -> None:
     mesh = splats_to_mesh(one, **QUICK)
     np.testing.assert_allclose(mesh.bounds.mean(axis=0), [5, 0, 0], atol=0.03)
     extent = mesh.extents / [0.3, 0.1, 0.1] / 2  # in standard deviations
-    assert (extent > 0.8).all()
-    assert (extent < 2.5).all()
+    # half as opaque as in the middle, as pictures of single Gaussians are
+    np.testing.assert_allclose(extent, np.sqrt(2 * np.log(2)), rtol=0.15)
     assert (np.abs(texture_of(mesh).astype(int) - 128) <= 1).all()
 
 
