@@ -8,7 +8,8 @@ lanes are 0 or -1 (an ``<8 x i1>`` would be packed and unpacked between every tw
 LLVM maps them to one AVX register, or splits them in two for SSE and NEON, on whatever CPU runs.
 
 Operators ``+ - * /`` work between ``F8`` and ``F8`` or a scalar (scalars are rounded to float32
-and broadcast), ``< <= > >=`` give an ``M8`` and ``& |`` combine masks. No fast-math flag is set
+and broadcast), ``< <= > >=`` give an ``M8`` and ``& |`` combine masks. Keep both in variables and
+tuples; a Numba list does not align its items as vector loads demand and would crash. No fast-math flag is set
 anywhere: the forward and the backward kernel must take bit-identical decisions at the cut-offs,
 so multiply-adds are fused only where ``fma`` says so.
 """
