@@ -1,8 +1,8 @@
 """w(t), the weight of a noise level.
 
-    sds         sigma_t^2           DreamFusion (arXiv 2209.14988)
-    uniform     1
-    fantasia3d  alpha_t sigma_t^2   Fantasia3D (arXiv 2303.13873), as threestudio has it
+sds         sigma_t^2           DreamFusion (arXiv 2209.14988)
+uniform     1
+fantasia3d  alpha_t sigma_t^2   Fantasia3D (arXiv 2303.13873), as threestudio has it
 """
 
 from torch import Tensor

@@ -19,6 +19,16 @@ __all__ = ["StableDiffusionTeacher"]
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 
 
+def _quiet() -> None:
+    """Errors are raised; the libraries' bars and remarks would only break up our progress."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+
+
 def _load_part(folder: Path, name: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
     if name not in index or not (folder / name).is_dir():
         raise TeacherError(
@@ -67,6 +77,7 @@ class StableDiffusionTeacher:
             index = json.loads(index_file.read_text())
         except ValueError as error:
             raise TeacherError(f"{index_file}: not valid JSON ({error})") from error
+        _quiet()
         parts = {name: _load_part(folder, name, index, dtype) for name in PARTS}
         self.device, self.dtype, self.view_style = torch.device(device), dtype, view_style
         self.tokenizer = parts["tokenizer"]

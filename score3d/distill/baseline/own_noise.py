@@ -11,8 +11,6 @@ from score3d.teachers.base import Teacher
 __all__ = ["own_noise"]
 
 
-def own_noise(
-    teacher: Teacher, z_t: Tensor, t: Tensor, eps: Tensor, cond: Conditioning
-) -> Tensor:
+def own_noise(teacher: Teacher, z_t: Tensor, t: Tensor, eps: Tensor, cond: Conditioning) -> Tensor:
     """eps [M,C,h,w], unchanged."""
     return eps
