@@ -31,6 +31,10 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().numpy()).reshape(-1)
 
 
+def _flat_or_zeros(gradient: Tensor | None, *shape: int) -> np.ndarray:
+    return _zeros(*shape).reshape(-1) if gradient is None else _flat(gradient)
+
+
 def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
@@ -146,13 +150,20 @@ class _Project(torch.autograd.Function):
         )  # fmt: skip
         run([partial(call, *bounds) for bounds in split(n, c * n, GAUSSIAN_GRAIN, 8)])
         ctx.save_for_backward(means, quats, scales, viewmats, intrinsics, extents)
+        ctx.set_materialize_grads(False)
         ctx.width, ctx.height, ctx.eps2d = width, height, float(eps2d)
         ctx.mark_non_differentiable(extents)
         return means2d, depths, conics, extents
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_means2d: Tensor, g_depths: Tensor, g_conics: Tensor, _: Tensor) -> Any:
+    def backward(
+        ctx: Any,
+        g_means2d: Tensor | None,
+        g_depths: Tensor | None,
+        g_conics: Tensor | None,
+        _: None,
+    ) -> Any:
         means, quats, scales, viewmats, intrinsics, extents = ctx.saved_tensors
         c, n = len(viewmats), len(means)
         grads = [torch.empty_like(t, memory_format=torch.contiguous_format)
@@ -161,7 +172,8 @@ class _Project(torch.autograd.Function):
             cpu_project.project_backward,
             *(_flat(t) for t in (means, quats, scales, viewmats, intrinsics, extents)),
             c, n, ctx.width, ctx.height, ctx.eps2d,
-            *(_flat(t) for t in (g_means2d, g_depths, g_conics)), *(_flat(t) for t in grads),
+            _flat_or_zeros(g_means2d, c, n, 2), _flat_or_zeros(g_depths, c, n),
+            _flat_or_zeros(g_conics, c, n, 3), *(_flat(t) for t in grads),
         )  # fmt: skip
         run([partial(call, *bounds) for bounds in split(n, c * n, GAUSSIAN_GRAIN, 8)])
         return *grads, *([None] * 8)
@@ -240,13 +252,14 @@ class _Blend(torch.autograd.Function):
             tasks += lists.spread(call, group)
         run(tasks)
         ctx.save_for_backward(means2d, image, final)
+        ctx.set_materialize_grads(False)
         ctx.lists, ctx.shared, ctx.shape = lists, colors.dim() == 2, shape
         ctx.with_depth, ctx.absgrad = with_depth, absgrad
         return image, alphas
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor) -> Any:
+    def backward(ctx: Any, g_image: Tensor | None, g_alpha: Tensor | None) -> Any:
         means2d, image, final = ctx.saved_tensors
         c, n, _ = means2d.shape
         lists, depth, absgrad = ctx.lists, ctx.with_depth, ctx.absgrad
@@ -255,7 +268,8 @@ class _Blend(torch.autograd.Function):
         v_opacities, v_colors = _zeros(c, n), _zeros(c, n, 3)
         v_depths, v_abs = _zeros(c, n if depth else 0), _zeros(c, n if absgrad else 0, 2)
         outputs = v_means2d, v_conics, v_opacities, v_colors, v_depths, v_abs
-        pixels = [_flat(t) for t in (image, final, g_image, g_alpha)]
+        g_pixels = _flat_or_zeros(g_image, *image.shape)
+        pixels = _flat(image), _flat(final), g_pixels, _flat_or_zeros(g_alpha, *final.shape)
         sums = np.empty(lists.total * cpu_blend.SLOT, np.float32)
         visited = np.zeros(lists.total, np.uint8)
         blends = []
@@ -276,8 +290,8 @@ class _Blend(torch.autograd.Function):
             means2d.absgrad = torch.from_numpy(v_abs)
         v_background = None
         if ctx.needs_input_grad[5]:
-            left, g = final.numpy(), g_image[..., :3].numpy()
-            v_background = torch.from_numpy(np.einsum("chw,chwk->ck", left, g))
+            g = g_pixels.reshape(image.shape)[..., :3]
+            v_background = torch.from_numpy(np.einsum("chw,chwk->ck", final.numpy(), g))
         grads = (
             v_means2d, v_conics, v_opacities.sum(0), v_colors.sum(0) if ctx.shared else v_colors,
         )  # fmt: skip

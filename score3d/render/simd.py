@@ -9,9 +9,10 @@ LLVM maps them to one AVX register, or splits them in two for SSE and NEON, on w
 
 Operators ``+ - * /`` work between ``F8`` and ``F8`` or a scalar (scalars are rounded to float32
 and broadcast), ``< <= > >=`` give an ``M8`` and ``& |`` combine masks. Keep both in variables and
-tuples; a Numba list does not align its items as vector loads demand and would crash. No fast-math flag is set
-anywhere: the forward and the backward kernel must take bit-identical decisions at the cut-offs,
-so multiply-adds are fused only where ``fma`` says so.
+tuples; a Numba list does not align its items as vector loads demand and would crash.
+
+No fast-math flag is set anywhere: the forward and the backward kernel must take bit-identical
+decisions at the cut-offs, so multiply-adds are fused only where ``fma`` says so.
 """
 
 import operator
