@@ -181,7 +181,8 @@ def _explain(error: ValidationError) -> str:
             if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
                 break
             model = annotation
-        return f"unknown setting {where!r}; {suggestion(str(first['loc'][-1]), list(model.model_fields))}"
+        hint = suggestion(str(first["loc"][-1]), list(model.model_fields))
+        return f"unknown setting {where!r}; {hint}"
     return f"setting {where!r}: {first['msg']}, got {first['input']!r}"
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
+from score3d.cameras import turntable
 from score3d.config import load_config
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.ply import read_ply
 from score3d.generate import generate
-from score3d.cameras import turntable
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
 from score3d.teachers.embedded import load_world
@@ -85,7 +84,8 @@ def main(args: argparse.Namespace) -> None:
             )
             r = rows[-1]
             print(
-                f"{prompt:20} shape {r['shape']:.2f} colour {r['colour']:.2f} {r['seconds']:.0f} s {r['said']}",
+                f"{prompt:20} shape {r['shape']:.2f} colour {r['colour']:.2f} "
+                f"{r['seconds']:.0f} s {r['said']}",
                 flush=True,
             )
     good = [r["shape"] >= 7 / 8 for r in rows]
@@ -118,7 +118,8 @@ def _markdown(report: dict) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r['prompt']} | {r['seed']} | {r['shape']:.2f} | {r['colour']:.2f} | {', '.join(r['said'])} | {r['seconds']:.0f} |"
+        f"| {r['prompt']} | {r['seed']} | {r['shape']:.2f} | {r['colour']:.2f} "
+        f"| {', '.join(r['said'])} | {r['seconds']:.0f} |"
         for r in report["rows"]
     ]
     return "\n".join(lines) + "\n"

@@ -110,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
                 clock = time.time()
                 accuracy = float((noun.argmax(1) == truth).float().mean())
                 print(
-                    f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f} images/s",
+                    f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f}/s",
                     flush=True,
                 )
         args.export.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,8 @@ def test_links_exist():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_and_their_options_exist(command):
-    out = subprocess.run(
-        [sys.executable, "-m", "score3d.cli.main", command, "--help"], capture_output=True, text=True
-    )
+    line = [sys.executable, "-m", "score3d.cli.main", command, "--help"]
+    out = subprocess.run(line, capture_output=True, text=True)
     assert out.returncode == 0
     used = re.findall(rf"^score3d {command} .*?(--[\w-]+)", TEXT, re.M)
     for option in used:
@@ -45,7 +44,7 @@ def test_the_tree_names_real_things():
 
 def test_the_library_example_runs():
     code = TEXT.split("```python\n", 1)[1].split("```", 1)[0]
-    code = code.replace('load_config("draft", "sds")', 'load_config("draft", "sds", ["run.steps=3"])')
+    code = code.replace('("draft", "sds")', '("draft", "sds", ["run.steps=3"])')
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert out.returncode == 0, out.stderr
     assert [line.split()[0] for line in out.stdout.splitlines()] == ["0", "1", "2"]

@@ -77,7 +77,7 @@ def _backends() -> list[Check]:
             ("rasterizer cpu", False, True, f"{error}; pip install --force-reinstall numba")
         )
     if not torch.cuda.is_available():
-        fix = "no CUDA device, or a CPU build of torch: https://pytorch.org/get-started picks the right one"
+        fix = "no CUDA device, or torch is a CPU build (https://pytorch.org/get-started)"
         rows.append(("rasterizer gsplat (CUDA)", False, False, fix))
         return rows
     try:
@@ -85,7 +85,7 @@ def _backends() -> list[Check]:
 
         if backend._C is None:
             raise RuntimeError(
-                "gsplat's CUDA extension is not built: install the CUDA toolkit (nvcc) and ninja"
+                "its CUDA extension is not built: install the CUDA toolkit and ninja"
             )
         rows.append(("rasterizer gsplat (CUDA)", True, False, torch.cuda.get_device_name()))
     except Exception as error:

@@ -47,7 +47,7 @@ def export(
 
             mesh = splats_to_mesh(splats, resolution)
             written = write_mesh(out, mesh)
-            report |= {"faces": len(mesh.faces), "watertight": bool(mesh.is_watertight)}
+            report |= {"faces": len(mesh.faces), "watertight": mesh.metadata["watertight"]}
         report["files"] = {str(p): p.stat().st_size for p in written}
         if json_:
             typer.echo(json.dumps(report, indent=2))

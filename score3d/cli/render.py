@@ -50,7 +50,8 @@ def render(
         else:
             cameras = turntable(views, size, elevation, distance, fov)
             frames = photograph(splats, cameras, background)
-            written = write_turntable(out.with_suffix(""), frames, fps=views / 4)
+            stem, film = out.with_suffix(""), ending == ".mp4"
+            written = write_turntable(stem, frames, fps=views / 4, film=film)
             if written != out:
                 typer.echo(
                     f"no video encoder (pip install 'score3d[video]'): wrote {written}", err=True

@@ -87,7 +87,9 @@ def write_png(path: str | Path, image: Image.Image | ArrayLike) -> None:
         image.save(temporary, format="PNG")
 
 
-def write_turntable(path_without_suffix: str | Path, frames: ArrayLike, fps: float = 24) -> Path:
+def write_turntable(
+    path_without_suffix: str | Path, frames: ArrayLike, fps: float = 24, film: bool = True
+) -> Path:
     """Write frames as a film that loops: .mp4 (H.264) if PyAV is installed, else animated .webp.
 
     Args:
@@ -95,6 +97,7 @@ def write_turntable(path_without_suffix: str | Path, frames: ArrayLike, fps: flo
         frames: float, shape [N, H, W, 3], in [0, 1] (clipped), sRGB, N >= 1. In an mp4 the last
             row or column is repeated where a size is odd, since 4:2:0 colour needs even sizes.
         fps: frames per second, > 0.
+        film: False writes .webp in any case.
 
     Returns:
         The path written.
@@ -107,7 +110,7 @@ def write_turntable(path_without_suffix: str | Path, frames: ArrayLike, fps: flo
     if len(pictures) == 0 or fps <= 0:
         raise ValueError(f"turntable: {len(pictures)} frames at {fps} fps; both must be > 0")
     stem = Path(path_without_suffix)
-    if importlib.util.find_spec("av") is not None and importlib.util.find_spec("imageio"):
+    if film and importlib.util.find_spec("av") and importlib.util.find_spec("imageio"):
         import imageio.v3 as iio
 
         path = stem.with_name(stem.name + ".mp4")
@@ -115,10 +118,10 @@ def write_turntable(path_without_suffix: str | Path, frames: ArrayLike, fps: flo
         even = np.pad(pictures, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
         with (
             atomic_write(path) as temporary,
-            iio.imopen(temporary, "w", plugin="pyav") as film,
+            iio.imopen(temporary, "w", plugin="pyav") as stream,
         ):
-            film.init_video_stream("libx264", fps=fps, pixel_format="yuv420p")
-            film.write(even)
+            stream.init_video_stream("libx264", fps=fps, pixel_format="yuv420p")
+            stream.write(even)
         return path
     path = stem.with_name(stem.name + ".webp")
     first, *rest = (Image.fromarray(picture) for picture in pictures)

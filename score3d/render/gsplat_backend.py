@@ -25,12 +25,12 @@ def require_gsplat(device: torch.device) -> ModuleType:
         )
     try:
         import gsplat
-        from gsplat.cuda._backend import _C
+        import gsplat.cuda._backend as extension
     except ImportError as error:
         raise RuntimeError(
             f"backend='gsplat' cannot import gsplat ({error}); pip install gsplat==1.5.3"
         ) from error
-    if _C is None:
+    if extension._C is None:
         raise RuntimeError(
             "gsplat's CUDA extension is not built: install the CUDA toolkit (nvcc on PATH) and "
             "retry, or install a prebuilt wheel from https://docs.gsplat.studio/whl"

@@ -138,7 +138,12 @@ def warm_up(backward: bool = True) -> None:
     viewmat = torch.eye(4)[None].clone()
     viewmat[0, 2, 3] = 2.0
     intrinsics = torch.tensor([[[8.0, 0.0, 4.0], [0.0, 8.0, 4.0], [0.0, 0.0, 1.0]]])
-    for mode, degree, absgrad in (("RGB", None, False), ("RGB+D", 0, False), ("RGB", None, True)):
+    variants: list[tuple[RenderMode, int | None, bool]] = [
+        ("RGB", None, False),
+        ("RGB+D", 0, False),
+        ("RGB", None, True),
+    ]
+    for mode, degree, absgrad in variants:
         if absgrad and not backward:
             continue
         colors = torch.ones(1, 3) if degree is None else torch.ones(1, 1, 3)

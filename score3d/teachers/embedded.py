@@ -56,7 +56,8 @@ class World:
             )
         if len(nouns) != 1 or len(colours) > 1:
             raise PromptError(
-                f"the embedded teacher draws one object in at most one colour, like 'a red mushroom'; it knows {lists}"
+                "the embedded teacher draws one object in at most one colour, like "
+                f"'a red mushroom'; it knows {lists}"
             )
         return nouns[0], colours[0] if colours else None
 
