@@ -38,6 +38,7 @@ from score3d.render.simd import (
     iota,
     keep,
     load,
+    prefetch,
     select,
     some,
     splat,
@@ -87,6 +88,9 @@ def forward_kernel(depth: bool):
             alive, kept = nx * ny, offsets[t]
             for e in range(offsets[t], offsets[t + 1]):
                 s = entries[e]
+                ahead = entries[min(e + 4, entries.size - 1)]
+                prefetch(records, ahead * RECORD)
+                prefetch(boxes, ahead * 4)
                 q, r = 4 * s, RECORD * s
                 xa, xb = max(boxes[q] - tx, 0), min(boxes[q + 1] - tx, nx)
                 ya, yb = max(boxes[q + 2] - ty, 0), min(boxes[q + 3] - ty, ny)
@@ -191,6 +195,9 @@ def backward_kernel(depth: bool, absgrad: bool):
                     state[plane + at] = behind - grad_alpha[pixel] * final[pixel]
             for e in range(offsets[t], offsets[t] + used[t]):
                 s = entries[e]
+                ahead = entries[min(e + 4, entries.size - 1)]
+                prefetch(records, ahead * RECORD)
+                prefetch(boxes, ahead * 4)
                 q, r = 4 * s, RECORD * s
                 xa, xb = max(boxes[q] - tx, 0), min(boxes[q + 1] - tx, nx)
                 ya, yb = max(boxes[q + 2] - ty, 0), min(boxes[q + 3] - ty, ny)

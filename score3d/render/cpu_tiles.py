@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numba import njit
 
+from score3d.render.simd import prefetch
+
 LOG2E = 1.4426950408889634
 RECORD = 16  # floats per splat: one cache line
 DIGIT = 12  # bits per radix pass
@@ -76,6 +78,13 @@ def pack_splats(
         if s - camera * n >= visible[camera]:
             counts[s] = 0
             continue
+        # Depth order is random order in memory.
+        later = camera * n + np.int64(ids[min(s + 8, camera * n + visible[camera] - 1)])
+        prefetch(means2d, 2 * later)
+        prefetch(conics, 3 * later)
+        prefetch(extents, 2 * later)
+        prefetch(depths, later)
+        prefetch(colors, 3 * (later if per_camera else later - camera * n))
         own = np.int64(ids[s])
         i, r, q = camera * n + own, s * RECORD, 4 * s
         x, y = means2d[2 * i], means2d[2 * i + 1]

@@ -156,6 +156,22 @@ def store(typingctx, array, index, value):
     return types.void(array, types.intp, F8), emit
 
 
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Ask for the cache line of ``array[index]`` ahead of its use; any index is harmless."""
+
+    def emit(context, builder, sig, args):
+        place = _element(context, builder, sig.args[0], args[0], args[1])
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        fn = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(fn, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), emit
+
+
 def _lane_indices(builder, first, last, stride, offset):
     """Flat indices of lane k's element: ``min(first + k, last) * stride + offset``."""
     kind = first.type
