@@ -58,20 +58,9 @@ FAMILIES = {
     "vase": vase,
 }
 
-# Nouns whose look does not depend on the azimuth (surfaces of revolution, near enough):
-# asking a classifier for their front would be asking for noise.
+# Nouns whose look does not tell the azimuth, because it repeats within a turn (nearly all round,
+# or every 90 or 180 degrees): asking a classifier for their front would be asking for noise.
 SYMMETRIC = frozenset(
-    [
-        "apple",
-        "bottle",
-        "cone",
-        "cylinder",
-        "fir",
-        "hat",
-        "lamp",
-        "mushroom",
-        "sphere",
-        "tree",
-        "vase",
-    ]
+    """apple bottle cactus cone cube cylinder fir hat lamp mushroom pyramid sphere table torus tree
+    vase""".split()
 )
