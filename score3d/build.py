@@ -16,6 +16,8 @@ from score3d.distill.consistency.nothing import nothing
 from score3d.distill.couple.independent import independent
 from score3d.distill.equation import Rule
 from score3d.distill.guide.classifier_free import ClassifierFree
+from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
+from score3d.distill.guide.perp_neg import PerpNeg
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
 from score3d.distill.weight.mean import mean
@@ -39,7 +41,11 @@ __all__ = [
 
 # Slot fillers are made from the distill section: most ignore it.
 NOISES: dict[str, Callable[..., Any]] = {"iid": lambda d: iid}
-GUIDES: dict[str, Callable[..., Any]] = {"classifier-free": lambda d: ClassifierFree(d.guidance)}
+GUIDES: dict[str, Callable[..., Any]] = {
+    "classifier-free": lambda d: ClassifierFree(d.guidance, d.rescale),
+    "perp-neg": lambda d: PerpNeg(d.guidance, d.rescale),
+    "instruct-pix2pix": lambda d: InstructPix2Pix(d.guidance, d.image_guidance, d.rescale),
+}
 BASELINES: dict[str, Callable[..., Any]] = {"noise": lambda d: own_noise}
 WEIGHTS: dict[str, Callable[..., Any]] = {"mean": lambda d: mean}
 COUPLES: dict[str, Callable[..., Any]] = {"none": lambda d: independent}

@@ -48,6 +48,8 @@ class Distill(_Section):
     couple: str = "none"
     consistency: str = "none"
     guidance: float = 7.5
+    image_guidance: float = 1.5
+    rescale: float = Field(default=0.0, ge=0, le=1)
     time_weight: str = "sds"
     noises_per_view: int = Field(default=1, ge=1)
     t_min: float = Field(default=0.02, gt=0, lt=1)
@@ -101,6 +103,7 @@ class SceneSection(_Section):
 class Output(_Section):
     turntable_views: int = Field(default=48, ge=1)
     picture_size: int = Field(default=256, ge=16, le=4096)
+    background: float = Field(default=0.8, ge=0, le=1)
     mesh_resolution: int = Field(default=96, ge=16, le=512)
 
 

@@ -72,7 +72,7 @@ def optimise(
         clock.append(time.perf_counter())
         z = teacher.encode(view.rgb)
         clock.append(time.perf_counter())
-        cond = prompts.at(draw.views)
+        cond = prompts.at(draw.views, rule.opposites)
         grad = distill(teacher, z.detach(), cond, draw, view, rule)
         clock.append(time.perf_counter())
         reg = scene.regulariser(view)

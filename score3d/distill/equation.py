@@ -55,6 +55,11 @@ class Rule:
     consistency: Consistency
     time_weight: TimeWeight
 
+    @property
+    def opposites(self) -> bool:
+        """Whether the guide steers away from the object's other sides."""
+        return getattr(self.guide, "opposites", False)
+
 
 @torch.no_grad()
 def distill(
@@ -64,9 +69,7 @@ def distill(
     eps = rule.noise(draw, view)
     b, s = eps.shape[:2]
     t = draw.t.repeat_interleave(s)
-    rows = Conditioning(
-        cond.positive.repeat_interleave(s, 0), cond.negative.repeat_interleave(s, 0)
-    )
+    rows = cond.repeat(s)
     flat = eps.flatten(0, 1)
     alpha, sigma = teacher.schedule.alpha_sigma(t, z)
     z_t = alpha * z.repeat_interleave(s, 0) + sigma * flat

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from score3d.distill.guide.rescale import rescaled
 from score3d.prompts import Conditioning
 from score3d.teachers.base import Teacher
 
@@ -19,9 +20,10 @@ __all__ = ["ClassifierFree"]
 
 @dataclass(frozen=True)
 class ClassifierFree:
-    """guidance: the scale s, any real number."""
+    """guidance: the scale s, any real number. rescale: phi of `rescale.py`, in [0,1]."""
 
     guidance: float
+    rescale: float = 0.0
 
     def __call__(self, teacher: Teacher, z_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
         """e [M,C,h,w] for noisy latents z_t [M,C,h,w] at times t [M]. One forward of 2M rows, or
@@ -30,4 +32,5 @@ class ClassifierFree:
             return teacher.eps(z_t, t, cond.positive)
         emb = torch.cat([cond.negative, cond.positive])
         e_u, e_c = teacher.eps(torch.cat([z_t, z_t]), torch.cat([t, t]), emb).chunk(2)
-        return e_u + self.guidance * (e_c - e_u)
+        e = e_u + self.guidance * (e_c - e_u)
+        return rescaled(e, e_c, z_t, t, teacher.schedule, self.rescale)
