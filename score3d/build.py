@@ -14,6 +14,7 @@ from score3d.config import Config, ConfigError, suggestion
 from score3d.distill.baseline.own_noise import own_noise
 from score3d.distill.consistency.nothing import nothing
 from score3d.distill.couple.independent import independent
+from score3d.distill.couple.svgd import svgd
 from score3d.distill.equation import Rule
 from score3d.distill.guide.classifier_free import ClassifierFree
 from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
@@ -48,7 +49,10 @@ GUIDES: dict[str, Callable[..., Any]] = {
 }
 BASELINES: dict[str, Callable[..., Any]] = {"noise": lambda d: own_noise}
 WEIGHTS: dict[str, Callable[..., Any]] = {"mean": lambda d: mean}
-COUPLES: dict[str, Callable[..., Any]] = {"none": lambda d: independent}
+COUPLES: dict[str, Callable[..., Any]] = {
+    "none": lambda d: independent,
+    "svgd": lambda d: svgd,
+}
 CONSISTENCIES: dict[str, Callable[..., Any]] = {"none": lambda d: nothing}
 SLOTS = {
     "noise": NOISES,
@@ -159,4 +163,5 @@ def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
         t_max_end=d.t_max_end,
         anneal=d.anneal,
         background=v.background,
+        shared_t=d.shared_t,
     )

@@ -51,6 +51,7 @@ class Distill(_Section):
     image_guidance: float = 1.5
     rescale: float = Field(default=0.0, ge=0, le=1)
     time_weight: str = "sds"
+    shared_t: bool = False
     noises_per_view: int = Field(default=1, ge=1)
     t_min: float = Field(default=0.02, gt=0, lt=1)
     t_max: float = Field(default=0.98, gt=0, lt=1)

@@ -22,6 +22,7 @@ class DrawSpec:
     views: cameras per step. noises: noise samples per view. elevation, distance: ranges
     (degrees, world units); fov in degrees. t_max falls linearly to t_max_end over the first
     `anneal` share of `steps`. background: "random", or a gray level in [0,1].
+    shared_t: one time for all views of a step, instead of times spread over the range.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class DrawSpec:
     t_max_end: float = 0.5
     anneal: float = 0.8
     background: str | float = "random"
+    shared_t: bool = False
 
     def t_range(self, step: int) -> tuple[float, float]:
         """The times drawn from at `step`."""
@@ -100,6 +102,8 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
         background = torch.full((b, 3), float(spec.background))
     low, high = spec.t_range(step)
     unit = (torch.randperm(b, generator=g_time) + torch.rand(b, generator=g_time)) / b
+    if spec.shared_t:
+        unit = torch.rand(1, generator=_generator(spec.seed, step, 5)).expand(b)
     noise = torch.randn(b, spec.noises, *spec.latent_shape, generator=g_noise)
     t = low + unit * (high - low)
     return Draw(step, cameras, background, t, noise, _seed(spec.seed, step, 4))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from score3d.distill.equation import Rule, distill
+from score3d.distill.equation import Rule, ask, combine
 from score3d.draw import DrawSpec, draw_at
 from score3d.prompts import PromptBook
 from score3d.scenes.base import Render, Scene
@@ -73,7 +73,8 @@ def optimise(
         z = teacher.encode(view.rgb)
         clock.append(time.perf_counter())
         cond = prompts.at(draw.views, rule.opposites)
-        grad = distill(teacher, z.detach(), cond, draw, view, rule)
+        asked = ask(teacher, z.detach(), cond, draw, view, rule)
+        grad = combine(teacher, asked, rule)
         clock.append(time.perf_counter())
         reg = scene.regulariser(view)
         demand = rule.consistency(view, grad)
@@ -99,6 +100,7 @@ def optimise(
             bad = 0
             scene.step(step)
             scene.adapt(draw, view)
+            rule.learn(teacher, asked)
         clock.append(time.perf_counter())
         phases = ("render", "encode", "teacher", "backward", "adapt")
         seconds = {p: b - a for p, a, b in zip(phases, clock[:-1], clock[1:], strict=True)}

@@ -7,18 +7,21 @@ fantasia3d  alpha_t sigma_t^2   Fantasia3D (arXiv 2303.13873), as threestudio ha
 
 from torch import Tensor
 
+from score3d.schedule import NoiseSchedule
+
 __all__ = ["TIME_WEIGHTS"]
 
 
-def sds(alpha: Tensor, sigma: Tensor) -> Tensor:
-    return sigma**2
+def sds(schedule: NoiseSchedule, t: Tensor, z_t: Tensor) -> Tensor:
+    return schedule.alpha_sigma(t, z_t)[1] ** 2
 
 
-def uniform(alpha: Tensor, sigma: Tensor) -> Tensor:
-    return sigma * 0 + 1
+def uniform(schedule: NoiseSchedule, t: Tensor, z_t: Tensor) -> Tensor:
+    return z_t.new_ones(len(t), 1, 1, 1)
 
 
-def fantasia3d(alpha: Tensor, sigma: Tensor) -> Tensor:
+def fantasia3d(schedule: NoiseSchedule, t: Tensor, z_t: Tensor) -> Tensor:
+    alpha, sigma = schedule.alpha_sigma(t, z_t)
     return alpha * sigma**2
 
 

@@ -13,6 +13,7 @@ from score3d.distill.time_weight import TIME_WEIGHTS
 from score3d.distill.weight.mean import mean
 from score3d.draw import DrawSpec, draw_at
 from score3d.prompts import Conditioning
+from score3d.schedule import NoiseSchedule
 from score3d.teachers.gaussian import GaussianTeacher
 
 
@@ -57,8 +58,8 @@ def test_mean_gradient_is_the_closed_form(gaussian_teacher):
         iid,
         ClassifierFree(1.0),
         own_noise,
-        lambda r: r[0],
-        lambda r, z_t: r,
+        lambda teacher, asked: asked.r[0],
+        lambda r, asked: r,
         nothing,
         TIME_WEIGHTS["sds"],
     )
@@ -129,10 +130,13 @@ def test_several_noises_are_averaged(gaussian_teacher):
 
 
 def test_time_weights():
-    alpha, sigma = torch.tensor([0.8]), torch.tensor([0.6])
-    assert TIME_WEIGHTS["sds"](alpha, sigma).item() == pytest.approx(0.36)
-    assert TIME_WEIGHTS["uniform"](alpha, sigma).item() == 1
-    assert TIME_WEIGHTS["fantasia3d"](alpha, sigma).item() == pytest.approx(0.288)
+    """At a step where abar is 0.64: alpha 0.8, sigma 0.6."""
+    schedule = NoiseSchedule(torch.tensor([0.64], dtype=torch.float64))
+    t, z_t = torch.full((2,), 0.5), torch.zeros(2, 3, 8, 8)
+    for name, value in (("sds", 0.36), ("uniform", 1.0), ("fantasia3d", 0.288)):
+        w = TIME_WEIGHTS[name](schedule, t, z_t)
+        assert w.shape == (2, 1, 1, 1)
+        assert w.flatten().tolist() == pytest.approx([value] * 2)
 
 
 def test_nothing_reaches_the_teacher(gaussian_teacher):

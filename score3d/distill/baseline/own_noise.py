@@ -5,12 +5,12 @@ E[eps] = 0, so the mean gradient does not change; subtracting it is a control va
 
 from torch import Tensor
 
-from score3d.prompts import Conditioning
+from score3d.distill.equation import Noisy
 from score3d.teachers.base import Teacher
 
 __all__ = ["own_noise"]
 
 
-def own_noise(teacher: Teacher, z_t: Tensor, t: Tensor, eps: Tensor, cond: Conditioning) -> Tensor:
+def own_noise(teacher: Teacher, noisy: Noisy) -> Tensor:
     """eps [M,C,h,w], unchanged."""
-    return eps
+    return noisy.eps

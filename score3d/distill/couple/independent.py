@@ -2,9 +2,11 @@
 
 from torch import Tensor
 
+from score3d.distill.equation import Asked
+
 __all__ = ["independent"]
 
 
-def independent(r: Tensor, z_t: Tensor) -> Tensor:
+def independent(r: Tensor, asked: Asked) -> Tensor:
     """r [B,C,h,w], unchanged."""
     return r

@@ -2,9 +2,12 @@
 
 from torch import Tensor
 
+from score3d.distill.equation import Asked
+from score3d.teachers.base import Teacher
+
 __all__ = ["mean"]
 
 
-def mean(r: Tensor) -> Tensor:
+def mean(teacher: Teacher, asked: Asked) -> Tensor:
     """r [B,S,C,h,w] -> [B,C,h,w]."""
-    return r.mean(1)
+    return asked.r.mean(1)
