@@ -144,19 +144,21 @@ def _record(info: StepInfo) -> dict[str, Any]:
 
 def _preview(folder: RunFolder, splats: Splats, config: Config) -> None:
     views = turntable(8, config.output.picture_size, fov=config.views.fov)
-    write_png(folder.preview, photograph(splats, views[1:2])[0])
+    write_png(folder.preview, photograph(splats, views[1:2], config.output.background)[0])
 
 
 def _export(folder: RunFolder, splats: Splats, config: Config) -> np.ndarray:
     """Write scene.ply and the pictures; returns the judged turntable views [8,H,W,3]."""
     write_ply(folder.scene, splats)
     size, fov = config.output.picture_size, config.views.fov
-    views = photograph(splats, turntable(JUDGED_VIEWS, size, fov=fov))
+    # not white: a white snowman has to be seen, by people and by the judge
+    gray = config.output.background
+    views = photograph(splats, turntable(JUDGED_VIEWS, size, fov=fov), gray)
     labels = [f"{k * 360 // JUDGED_VIEWS} deg" for k in range(JUDGED_VIEWS)]
     sheet = contact_sheet(views, 4, labels, config.run.prompt)
     write_png(folder.contact_sheet, sheet)
     write_png(folder.preview, views[1])
-    frames = photograph(splats, turntable(config.output.turntable_views, size, fov=fov))
+    frames = photograph(splats, turntable(config.output.turntable_views, size, fov=fov), gray)
     write_turntable(folder.turntable, frames, fps=config.output.turntable_views / 4)
     return views
 

@@ -68,7 +68,9 @@ def main(args: argparse.Namespace) -> None:
                     pass
                 summary = json.loads(folder.summary.read_text())
                 splats = read_ply(folder.scene)
-            views = photograph(splats, turntable(8, 96, fov=config.views.fov))
+            views = photograph(
+                splats, turntable(8, 96, fov=config.views.fov), config.output.background
+            )
             strips.append(np.concatenate(list(views), 1))
             judge = summary["judge"]
             rows.append(
