@@ -76,8 +76,8 @@ class Views(_Section):
 
 class SceneSection(_Section):
     kind: str = "gaussians"
-    count: int = Field(default=1500, ge=1)
-    cap: int = Field(default=3000, ge=1)
+    count: int = Field(default=2500, ge=1)
+    cap: int = Field(default=4000, ge=1)
     adapt: str = "mcmc"
     adapt_every: int = Field(default=10, ge=1)
     adapt_start: int = Field(default=20, ge=0)
@@ -85,7 +85,7 @@ class SceneSection(_Section):
     min_opacity: float = Field(default=0.01, gt=0, lt=1)
     final_prune: float = Field(default=0.05, ge=0, lt=1)
     radius: float = Field(default=0.4, gt=0)
-    init_scale: float = Field(default=0.04, gt=0)
+    init_scale: float = Field(default=0.025, gt=0)
     init_opacity: float = Field(default=0.1, gt=0, lt=1)
     sh_degree: int = Field(default=0, ge=0, le=3)
     lr_means: float = Field(default=0.006, gt=0)
@@ -95,7 +95,7 @@ class SceneSection(_Section):
     lr_opacities: float = Field(default=0.05, gt=0)
     lr_sh: float = Field(default=0.03, gt=0)
     min_scale: float = Field(default=0.006, gt=0)
-    max_scale: float = Field(default=0.12, gt=0)
+    max_scale: float = Field(default=0.06, gt=0)
     bound: float = Field(default=0.62, gt=0)
     opacity_weight: float = Field(default=0.0, ge=0)
     scale_weight: float = Field(default=0.0, ge=0)

@@ -29,7 +29,7 @@ def test_prompts_survive_toml(tmp_path):
 def test_precedence():
     config = load_config("draft", None, ["run.steps=7", "scene.adapt=none"], {"run": {"seed": 3}})
     assert (config.run.steps, config.run.seed, config.scene.adapt) == (7, 3, "none")
-    assert config.scene.count == 1000
+    assert config.scene.count == 1500
 
 
 @pytest.mark.parametrize(

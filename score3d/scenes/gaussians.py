@@ -29,9 +29,9 @@ class GaussianOptions:
     maximum) in the regulariser; they are relative to the gradient of the distillation.
     """
 
-    count: int = 1500
+    count: int = 2500
     radius: float = 0.4
-    init_scale: float = 0.04
+    init_scale: float = 0.025
     init_opacity: float = 0.1
     sh_degree: int = 0
     lr_means: float = 0.006
@@ -41,7 +41,7 @@ class GaussianOptions:
     lr_opacities: float = 0.05
     lr_sh: float = 0.03
     min_scale: float = 0.006
-    max_scale: float = 0.12
+    max_scale: float = 0.06
     bound: float = 0.62
     opacity_weight: float = 0.0
     scale_weight: float = 0.0

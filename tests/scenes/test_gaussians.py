@@ -56,5 +56,5 @@ def test_regulariser_weighs_opacity_and_scale():
     s = scene("scene.opacity_weight=2", "scene.scale_weight=3")
     view = s.render(turntable(1, 16), torch.ones(1, 3))
     opacity = s.params["opacities"].sigmoid().mean()
-    scale = s.params["scales"].exp().mean() / 0.12
+    scale = s.params["scales"].exp().mean() / 0.06
     assert torch.isclose(s.regulariser(view), 2 * opacity + 3 * scale)
