@@ -21,7 +21,9 @@ from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
 from score3d.distill.guide.perp_neg import PerpNeg
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
+from score3d.distill.weight.judge_reward import MakeJudge, judge_reward
 from score3d.distill.weight.mean import mean
+from score3d.distill.weight.reward import STRATEGIES, Reward, RewardWeighted
 from score3d.draw import DrawSpec
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
@@ -54,11 +56,13 @@ COUPLES: dict[str, Callable[..., Any]] = {
     "svgd": lambda d: svgd,
 }
 CONSISTENCIES: dict[str, Callable[..., Any]] = {"none": lambda d: nothing}
+# weights that need a reward
+REWARDED = {f"reward-{name}": strategy for name, strategy in STRATEGIES.items()}
 SLOTS = {
     "noise": NOISES,
     "guide": GUIDES,
     "baseline": BASELINES,
-    "weight": WEIGHTS,
+    "weight": {**WEIGHTS, **REWARDED},
     "couple": COUPLES,
     "consistency": CONSISTENCIES,
 }
@@ -119,15 +123,42 @@ def build_teacher(config: Config, device: torch.device) -> Teacher:
     return _pick(TEACHERS, "teacher", name, "score3d.teachers")(device=device)
 
 
-def build_rule(config: Config) -> Rule:
-    """The row of the table of methods that the distill section spells out."""
+def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) -> Reward:
+    """What the judge thinks of a picture as one of the prompt's. Raises ConfigError."""
+    world = getattr(teacher, "world", None)
+    if world is None or judge is None:
+        raise ConfigError(
+            f"distill.weight={config.distill.weight} needs the judge, which knows the embedded "
+            "teacher's world and no other; use --teacher embedded or --set distill.weight=mean"
+        )
+    noun, colour = world.parse(config.run.prompt)
+    return judge_reward(judge(), noun, colour)
+
+
+def build_rule(
+    config: Config, teacher: Teacher | None = None, judge: MakeJudge | None = None
+) -> Rule:
+    """The row of the table of methods that the distill section spells out.
+
+    teacher, judge: for the weights that reward what the judge recognises; `judge` makes one (the
+    class `Judge`) and is called for no other. Raises ConfigError.
+    """
     d = config.distill
-    fillers = {
-        slot: _pick(table, slot, getattr(d, slot), f"score3d.{slot}")(d)
-        for slot, table in SLOTS.items()
-    }
-    weight = _pick(TIME_WEIGHTS, "time weight", d.time_weight, "score3d.time_weight")
-    return Rule(**fillers, time_weight=weight)
+    fillers = {slot: _filler(slot, getattr(d, slot)) for slot in SLOTS}
+    if d.weight in REWARDED:
+        reward = _judged(config, teacher, judge)
+        fillers["weight"] = lambda d: RewardWeighted(REWARDED[d.weight], reward)
+    fillers = {slot: make(d) for slot, make in fillers.items()}
+    return Rule(**fillers, time_weight=_time_weight(config))
+
+
+def _filler(slot: str, name: str) -> Any:
+    return _pick(SLOTS[slot], slot, name, f"score3d.{slot}")
+
+
+def _time_weight(config: Config) -> Any:
+    name = config.distill.time_weight
+    return _pick(TIME_WEIGHTS, "time weight", name, "score3d.time_weight")
 
 
 def build_scene(config: Config, device: torch.device) -> Scene:
@@ -138,7 +169,9 @@ def build_scene(config: Config, device: torch.device) -> Scene:
 def validate(config: Config) -> None:
     """Raise ConfigError for a name nobody knows, before anything is loaded or written."""
     build_device(config.run.device)
-    build_rule(config)
+    for slot in SLOTS:
+        _filler(slot, getattr(config.distill, slot))
+    _time_weight(config)
     if not Path(config.teacher.name).is_dir():
         _pick(TEACHERS, "teacher", config.teacher.name, "score3d.teachers")
     _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")

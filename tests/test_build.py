@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from score3d import build
-from score3d.config import ConfigError, load_config
+from score3d.config import ConfigError, load_config, loss_names
+from score3d.evaluate.judge import Judge
+from score3d.teachers.embedded import load_world
 
 
 @pytest.mark.parametrize("slot", ["noise", "guide", "baseline", "weight", "couple", "consistency"])
@@ -29,3 +31,33 @@ def test_devices():
         assert build.build_device("auto").type == "cpu"
         with pytest.raises(ConfigError, match="--device cpu"):
             build.build_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["min-max", "best", "softmax"])
+def test_rewards_are_the_judges_and_need_its_world(name):
+    config = load_config(
+        None, None, [f"distill.weight=reward-{name}", "run.prompt=a red mushroom"]
+    )  # fmt: skip
+    build.validate(config)
+    with pytest.raises(ConfigError, match=f"reward-{name} needs the judge"):
+        build.build_rule(config)
+
+    class Teacher:
+        world = load_world()
+
+    made = []
+    rule = build.build_rule(config, Teacher(), lambda: made.append(1) or Judge())
+    assert made
+    assert rule.weight.reward(torch.rand(2, 3, 64, 64)).shape == (2,)
+
+
+def test_no_other_weight_loads_the_judge():
+    rule = build.build_rule(load_config(), None, lambda: pytest.fail("loaded"))
+    assert rule.state_dict() == {}
+
+
+@pytest.mark.parametrize("loss", loss_names())
+def test_every_row_builds_and_names_itself(loss):
+    config = load_config(None, loss)
+    build.build_rule(config)
+    assert config.distill.loss == loss
