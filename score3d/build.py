@@ -11,7 +11,10 @@ from typing import Any
 import torch
 
 from score3d.config import Config, ConfigError, suggestion
+from score3d.distill.baseline.dds import Dds
 from score3d.distill.baseline.own_noise import own_noise
+from score3d.distill.baseline.pds import Pds, pds_time_weight
+from score3d.distill.baseline.stein import Stein, silhouette
 from score3d.distill.consistency.nothing import nothing
 from score3d.distill.couple.independent import independent
 from score3d.distill.couple.svgd import svgd
@@ -49,7 +52,12 @@ GUIDES: dict[str, Callable[..., Any]] = {
     "perp-neg": lambda d: PerpNeg(d.guidance, d.rescale),
     "instruct-pix2pix": lambda d: InstructPix2Pix(d.guidance, d.image_guidance, d.rescale),
 }
-BASELINES: dict[str, Callable[..., Any]] = {"noise": lambda d: own_noise}
+BASELINES: dict[str, Callable[..., Any]] = {
+    "noise": lambda d: own_noise,
+    "stein": lambda d: Stein(silhouette, d.stein_decay),
+    "dds": lambda d: Dds(_filler("guide", d.guide)(d)),
+    "pds": lambda d: Pds(Dds(_filler("guide", d.guide)(d)), d.pds_stride),
+}
 WEIGHTS: dict[str, Callable[..., Any]] = {"mean": lambda d: mean}
 COUPLES: dict[str, Callable[..., Any]] = {
     "none": lambda d: independent,
@@ -158,7 +166,8 @@ def _filler(slot: str, name: str) -> Any:
 
 def _time_weight(config: Config) -> Any:
     name = config.distill.time_weight
-    return _pick(TIME_WEIGHTS, "time weight", name, "score3d.time_weight")
+    table = {**TIME_WEIGHTS, "pds": pds_time_weight(config.distill.pds_stride)}
+    return _pick(table, "time weight", name, "score3d.time_weight")
 
 
 def build_scene(config: Config, device: torch.device) -> Scene:

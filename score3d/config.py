@@ -51,6 +51,8 @@ class Distill(_Section):
     image_guidance: float = 1.5
     rescale: float = Field(default=0.0, ge=0, le=1)
     time_weight: str = "sds"
+    pds_stride: int = Field(default=2, ge=1)
+    stein_decay: float = Field(default=0.99, ge=0, lt=1)
     shared_t: bool = False
     noises_per_view: int = Field(default=1, ge=1)
     t_min: float = Field(default=0.02, gt=0, lt=1)

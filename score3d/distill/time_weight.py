@@ -3,6 +3,7 @@
 sds         sigma_t^2           DreamFusion (arXiv 2209.14988)
 uniform     1
 fantasia3d  alpha_t sigma_t^2   Fantasia3D (arXiv 2303.13873), as threestudio has it
+pds         chi(t)              in baseline/pds.py, with its setting
 """
 
 from torch import Tensor
