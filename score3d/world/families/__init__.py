@@ -61,6 +61,22 @@ FAMILIES = {
 # Nouns whose look does not tell the azimuth, because it repeats within a turn (nearly all round,
 # or every 90 or 180 degrees): asking a classifier for their front would be asking for noise.
 SYMMETRIC = frozenset(
-    """apple bottle cactus cone cube cylinder fir hat lamp mushroom pyramid sphere table torus tree
-    vase""".split()
+    [
+        "apple",
+        "bottle",
+        "cactus",
+        "cone",
+        "cube",
+        "cylinder",
+        "fir",
+        "hat",
+        "lamp",
+        "mushroom",
+        "pyramid",
+        "sphere",
+        "table",
+        "torus",
+        "tree",
+        "vase",
+    ]
 )
