@@ -1,0 +1,45 @@
+"""Ground truth for comparing geometry: instances of a noun as point clouds."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from score3d.world.shapes import BOUNDING_RADIUS, build
+
+__all__ = ["instance_clouds", "sample_surface"]
+
+
+def sample_surface(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    points: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """[points,3] samples of a mesh's surface, uniform by area.
+
+    Faces inside other parts count too. Raises ValueError for a mesh without area.
+    """
+    corners = vertices[faces]
+    edges = corners[:, 1:] - corners[:, :1]
+    areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+    if not areas.sum() > 0:
+        raise ValueError("a mesh without area has no surface to sample")
+    chosen = rng.choice(len(faces), points, p=areas / areas.sum())
+    u = rng.random((points, 2))
+    u = np.where(u.sum(1, keepdims=True) > 1, 1 - u, u)
+    return corners[chosen, 0] + (u[:, :, None] * edges[chosen]).sum(1)
+
+
+def instance_clouds(
+    noun: str, count: int = 64, points: int = 2048, seed: int = 0
+) -> NDArray[np.float32]:
+    """[count,points,3] surface samples of `count` random instances of `noun`.
+
+    Instances are centred on their bounding boxes, inside a sphere of radius 0.55, +y up and
+    facing +z. The same arguments give the same clouds. Raises KeyError for an unknown noun.
+    """
+    rng = np.random.default_rng([seed, count, points])
+    clouds = np.empty((count, points, 3), np.float32)
+    for i in range(count):
+        shape = build(noun, "gray", rng, BOUNDING_RADIUS)
+        clouds[i] = sample_surface(shape.vertices, shape.faces, points, rng)
+    return clouds
