@@ -228,8 +228,7 @@ def caption(
     if relation is not None:
         words += f" {relation} " + with_article(f"{varied(str(second_colour))} {second_noun}")
     elif second_colour is not None:
-        joint = "with" if rng.random() < 0.85 else "and"
-        words += f" {joint} {varied(second_colour)} {SECOND_PARTS[noun]}"
+        words += f" with {varied(second_colour)} {SECOND_PARTS[noun]}"
     template = TEMPLATES[0] if rng.random() < 0.6 else TEMPLATES[rng.integers(len(TEMPLATES))]
     text = template.format(a=with_article(words), plain=words)
     style = VIEW_STYLES[rng.choice(4, p=(0.08, 0.12, 0.25, 0.55))]
@@ -239,7 +238,7 @@ def caption(
 
 def vocabulary() -> list[str]:
     """Every word a caption can contain, sorted; the teacher's tokenizer is built from it."""
-    words = {",", "a", "an", "with", "and"}
+    words = {",", "a", "an", "with"}
     words.update(FAMILIES, COLOURS, SYNONYMS, MATERIALS, SECOND_PARTS.values())
     for text in (
         *(t.format(a="", plain="") for t in TEMPLATES),

@@ -112,11 +112,11 @@ def build_pair(
         colours.append(np.broadcast_to(sample_colour(tone, rng), (len(f), 3)))
     first, other = vertices
     if relation == "on top of":
-        first = first + (0, other[:, 1].max(), 0)
+        first = first + np.array([0, other[:, 1].max(), 0])
     else:
         side, gap = rng.choice((-1, 1)), rng.uniform(0.04, 0.15)
         reach = np.abs(first[:, 0]).max() + np.abs(other[:, 0]).max() + gap
-        first = first + (side * reach, 0, rng.uniform(-0.1, 0.1))
+        first = first + np.array([side * reach, 0, rng.uniform(-0.1, 0.1)])
     v = np.concatenate([first, other])
     f = np.concatenate([faces[0], faces[1] + len(first)])
     return Shape(_normalised(v, radius), f, np.concatenate(colours))

@@ -25,11 +25,13 @@ from score3d.world.families import (
     mammals,
     plants,
     solids,
+    street,
     things,
     tools,
     toys,
     transport,
     vehicles,
+    wear,
     wildlife,
 )
 from score3d.world.families.parts import Parts
@@ -37,8 +39,8 @@ from score3d.world.families.parts import Parts
 __all__ = ["FAMILIES", "SECOND_PARTS", "SYMMETRIC"]
 
 _THEMES: tuple[ModuleType, ...] = (
-    buildings, crawlers, creatures, food, furniture, household, mammals, plants, solids, things,
-    tools, toys, transport, vehicles, wildlife,
+    buildings, crawlers, creatures, food, furniture, household, mammals, plants, solids, street,
+    things, tools, toys, transport, vehicles, wear, wildlife,
 )  # fmt: skip
 
 FAMILIES: dict[str, Callable[[Generator], Parts]] = {

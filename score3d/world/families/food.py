@@ -54,8 +54,17 @@ def banana(r: Generator) -> Parts:
 
 def pear(r: Generator) -> Parts:
     b, n, h = r.uniform(0.34, 0.38), r.uniform(0.15, 0.19), r.uniform(0.85, 0.98)
-    body = [(0, 0.03), (b * 0.6, 0), (b * 0.95, 0.14), (b, 0.28), (b * 0.85, 0.45), (n * 1.15, 0.64),
-            (n, 0.75), (n * 0.75, h - 0.05), (0, h)]  # fmt: skip
+    body = [
+        (0, 0.03),
+        (b * 0.6, 0),
+        (b * 0.95, 0.14),
+        (b, 0.28),
+        (b * 0.85, 0.45),
+        (n * 1.15, 0.64),
+        (n, 0.75),
+        (n * 0.75, h - 0.05),
+        (0, h),
+    ]
     leaf = rotated(ellipsoid(0.13, 0.015, 0.06, (0.13, 0, 0), 8), "z", 25)
     parts: Parts = [
         (lathe(body, 24), "main"),
@@ -355,8 +364,8 @@ def watermelon(r: Generator) -> Parts:
 
     parts: Parts = [
         (half(rad, w), "main"),
-        (half(rad * 0.93, w * 1.02), "snow"),
-        (half(rad * 0.87, w * 1.05), "red*"),
+        (moved(half(rad * 0.93, w * 1.02), y=0.008), "snow"),
+        (moved(half(rad * 0.87, w * 1.05), y=0.016), "red*"),
     ]
     for a in np.linspace(3.5, 5.9, 6):
         for q in (0.45, 0.7):

@@ -258,7 +258,7 @@ def piano(r: Generator) -> Parts:
         poly = [(x, -z) for x, z in a]
         body = rotated(fan(poly, 0.17), "x", -90)
         parts = [(moved(body, y=0.5), "main")]
-        lid = rotated(moved(rotated(fan(poly, 0.03), "x", -90), x=0.5), "z", -r.uniform(28, 40))
+        lid = rotated(moved(rotated(fan(poly, 0.03), "x", -90), x=0.5), "z", r.uniform(28, 40))
         parts.append((moved(lid, -0.5, 0.6, -0.04), "main"))
         parts.append((rod((0.42, 0.56, -0.1), (0.3, 0.98, -0.1), 0.015), "dark"))
         parts.append((box(1.0, 0.06, 0.16, (0, 0.44, 0.36)), "main"))

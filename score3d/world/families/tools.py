@@ -30,11 +30,11 @@ SECOND_PARTS = {
     "screwdriver": "shaft",
     "scissors": "blades",
     "knife": "blade",
-    "brush": "bristles",
+    "brush": "handle",
     "pencil": "tip",
     "magnifier": "handle",
     "magnet": "tips",
-    "broom": "bristles",
+    "broom": "handle",
     "shield": "rim",
     "bow": "string",
 }
@@ -124,8 +124,12 @@ def saw(r: Generator) -> Parts:
     top = np.linspace(0.3, 0.12, n)
     upper = [(a, b) for a, b in zip(x, top, strict=True)]
     a = np.linspace(0, 2 * np.pi, 15)[:-1]
-    ring = strip([(0.19 * np.cos(t) - 0.13, 0.13 + 0.2 * np.sin(t)) for t in a],
-                 [(0.09 * np.cos(t) - 0.14, 0.13 + 0.1 * np.sin(t)) for t in a], 0.09, True)  # fmt: skip
+    ring = strip(
+        [(0.19 * np.cos(t) - 0.13, 0.13 + 0.2 * np.sin(t)) for t in a],
+        [(0.09 * np.cos(t) - 0.14, 0.13 + 0.1 * np.sin(t)) for t in a],
+        0.09,
+        True,
+    )
     return [(strip(bottom, upper, 0.03), "main"), (ring, "wood*")]
 
 
@@ -260,9 +264,9 @@ def brush(r: Generator) -> Parts:
         [(0, ln + 0.12), (0.9, ln + 0.12), (1.06, ln + 0.3), (0.55, ln + 0.5), (0, ln + 0.53)], 16
     )
     return [
-        (scaled(body, w, 1, w * flat), "main"),
+        (scaled(body, w, 1, w * flat), "wood*"),
         (scaled(cylinder(0.98, ln - 0.02, ln + 0.15, segments=16), w, 1, w * flat), "metal"),
-        (scaled(tip, w, 1, w * flat), "waffle*"),
+        (scaled(tip, w, 1, w * flat), "main"),
     ]
 
 
@@ -325,10 +329,10 @@ def broom(r: Generator) -> Parts:
     """A witch's broom."""
     h, w = r.uniform(0.9, 1.1), r.uniform(0.17, 0.22)
     parts: Parts = [
-        (rod((0, 0.3, 0), (0, 0.4 + h, 0), 0.035), "main"),
+        (rod((0, 0.3, 0), (0, 0.4 + h, 0), 0.035), "wood*"),
         (
             lathe([(0, 0), (w, 0), (w * 1.05, 0.18), (w * 0.4, 0.42), (0.05, 0.5), (0, 0.5)], 14),
-            "waffle*",
+            "main",
         ),
         (cylinder(w * 0.5, 0.39, 0.45, segments=14), "red"),
     ]
@@ -336,7 +340,7 @@ def broom(r: Generator) -> Parts:
         a = 2 * np.pi * k / 12
         x, z = w * 1.0 * np.sin(a), w * np.cos(a)
         parts.append(
-            (rod((x * 0.5, 0.38, z * 0.5), (x * 1.12, -0.04, z * 1.12), 0.025, None, 5), "waffle*")
+            (rod((x * 0.5, 0.38, z * 0.5), (x * 1.12, -0.04, z * 1.12), 0.025, None, 5), "main")
         )
     return parts
 
@@ -397,4 +401,5 @@ FAMILIES = {
     for f in (anchor, axe, bow, broom, brush, fork, hammer, key, knife, magnet, magnifier, pencil,
               saw, scissors, screwdriver, shield, shovel, spoon, sword, wrench)
 }  # fmt: skip
-SYMMETRIC = "anchor axe broom brush fork hammer key knife magnet magnifier pencil saw scissors screwdriver shovel sword wrench"
+SYMMETRIC = """anchor axe broom brush fork hammer magnet magnifier scissors screwdriver shovel sword
+wrench"""

@@ -78,7 +78,7 @@ def truck(r: Generator) -> Parts:
     ]
     if r.random() < 0.5:
         h = r.uniform(0.55, 0.68)
-        parts.append((box(w * 1.06, h, bed, (0, rad + 0.1 + h / 2, z0)), "snow"))
+        parts.append((box(w * 1.06, h, bed, (0, rad + 0.1 + h / 2, z0)), "main"))
     else:
         parts.append((box(w * 1.04, 0.05, bed, (0, rad + 0.14, z0)), "main"))
         for s in (-1, 1):
@@ -260,10 +260,19 @@ def submarine(r: Generator) -> Parts:
 
 
 def ship(r: Generator) -> Parts:
-    """A steamer: dark hull with a pointed bow, white decks, chimneys in the main colour too."""
+    """A steamer with a pointed bow, white decks and chimneys."""
     ln, w, h = r.uniform(0.68, 0.78), r.uniform(0.19, 0.23), r.uniform(0.22, 0.27)
-    hull = spine([(-ln, h / 2, w * 0.7, h / 2), (-ln * 0.8, h / 2, w, h / 2), (ln * 0.4, h / 2, w, h / 2),
-                  (ln * 0.75, h / 2 + 0.02, w * 0.55, h / 2 + 0.02), (ln, h / 2 + 0.05, 0.015, h / 2)], 16, 0.4)  # fmt: skip
+    hull = spine(
+        [
+            (-ln, h / 2, w * 0.7, h / 2),
+            (-ln * 0.8, h / 2, w, h / 2),
+            (ln * 0.4, h / 2, w, h / 2),
+            (ln * 0.75, h / 2 + 0.02, w * 0.55, h / 2 + 0.02),
+            (ln, h / 2 + 0.05, 0.015, h / 2),
+        ],
+        16,
+        0.4,
+    )
     parts: Parts = [
         (hull, "main"),
         (box(w * 1.5, 0.12, ln * 1.1, (0, h + 0.06, -0.1)), "snow"),
@@ -292,8 +301,11 @@ def tank(r: Generator) -> Parts:
         (disc(0, 0.57, 0.2 + gun, 0.055, 0.1, "z", 12), "main"),
         (cylinder(0.1, 0.6, 0.67, segments=14), "dark"),
     ]
-    loop = [(z * 0.36 + 0.18 * np.cos(a), 0.18 + 0.17 * np.sin(a)) for z, t0 in ((1, -90), (-1, 90))
-            for a in np.radians(np.linspace(t0, t0 + 180, 7))]  # fmt: skip
+    loop = [
+        (z * 0.36 + 0.18 * np.cos(a), 0.18 + 0.17 * np.sin(a))
+        for z, t0 in ((1, -90), (-1, 90))
+        for a in np.radians(np.linspace(t0, t0 + 180, 7))
+    ]
     for s in (-1, 1):
         track = rotated(prism([(z, y) for z, y in loop], 0.18), "y", -90)
         parts.append((moved(track, s * w, 0, 0), "dark*"))
