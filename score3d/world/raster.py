@@ -13,7 +13,7 @@ from score3d.cameras import Cameras
 from score3d.world.finish import MATERIALS
 from score3d.world.shapes import Shape
 
-__all__ = ["Lighting", "render_shape", "sample_lighting"]
+__all__ = ["Lighting", "face_owners", "render_shape", "sample_lighting"]
 
 # ambient, key and headlight strengths, then the key light's direction (world, unit length)
 Lighting = tuple[float, float, float, NDArray[np.float64]]
@@ -149,7 +149,7 @@ def _smooth_normal(p, face, vertices, flat, smooth):
 
 @njit(cache=True, nogil=True)
 def _gloss(kind, n, to_eye, direction, base, light, out):
-    """Shiny: plastic with two highlights. Metallic: a tinted mirror of a bright sky."""
+    """Shiny: plastic with highlights. Metallic: a tinted mirror of a bright sky."""
     facing = (n * to_eye).sum()
     if facing < 0:
         n, facing = -n, -facing
@@ -159,13 +159,16 @@ def _gloss(kind, n, to_eye, direction, base, light, out):
     over /= np.sqrt((over * over).sum())
     gleam = max((mirror * direction).sum(), 0.0)
     second = max((mirror * over).sum(), 0.0)
+    # Strip lights all round: on a flat face a highlight would be everywhere or nowhere.
+    strip = 3.2 * (0.55 * mirror[0] + 0.5 * mirror[1] + 0.67 * mirror[2])
+    strip = 1.0 if strip - np.floor(strip) < 0.2 else 0.0
     if kind == SHINY:
-        white = 0.85 * gleam**24 + 0.6 * second**30 + 0.25 * (1 - facing) ** 4
+        white = 0.85 * gleam**24 + 0.6 * second**30 + 0.25 * (1 - facing) ** 4 + 0.22 * strip
         for j in range(3):
             out[j] = base[j] * light + white
     else:
         t = min(max((mirror[1] + 0.25) / 0.4, 0.0), 1.0)
-        sky = 0.22 + 0.68 * t * t * (3 - 2 * t) + 0.2 * mirror[1]
+        sky = 0.36 + 0.54 * t * t * (3 - 2 * t) + 0.2 * mirror[1] + 0.3 * strip
         white = 0.8 * gleam**12 + 0.35 * second**16 + 0.3 * (1 - facing) ** 4
         for j in range(3):
             # metal tints what it reflects
@@ -211,7 +214,8 @@ def _resolve(
                             t = _pattern(kind, q)
                             for j in range(3):
                                 if kind == WOODEN:
-                                    colour[j] *= 1.08 - 0.5 * t
+                                    # the lift shows the grain of black wood too
+                                    colour[j] = colour[j] * (1.05 - 0.5 * t) + 0.07 * (1 - t)
                                 elif t > 0:
                                     colour[j] = other[j] * light[k]
                     for j in range(3):
@@ -220,6 +224,34 @@ def _resolve(
                 rgb[y, x, j] = total[j] / (s * s)
             alpha[y, x] = hits / (s * s)
             depth[y, x] = sum_z / max(hits, 1)
+
+
+def _visibility(vertices, faces, view, K, s: int, height: int, width: int):
+    """Owner and inverse depth [H s,W s] of the samples of one camera."""
+    local = vertices @ view[:3, :3].T + view[:3, 3]
+    z = np.ascontiguousarray(local[:, 2])
+    px = local[:, :2] / np.maximum(z, 1e-6)[:, None] * (K[0, 0], K[1, 1]) + K[:2, 2]
+    zbuffer = np.zeros((height * s, width * s))
+    owner = np.zeros((height * s, width * s), np.int64)
+    _fill(px * s, z, faces, owner, zbuffer)
+    return owner, zbuffer
+
+
+def face_owners(shape: Shape, cameras: Cameras) -> NDArray[np.int64]:
+    """Sorted indices of the faces of which any camera shows at least one pixel centre."""
+    found = []
+    for view, K in zip(cameras.viewmats.numpy(), cameras.Ks.numpy(), strict=True):
+        owner, zbuffer = _visibility(
+            shape.vertices,
+            shape.faces,
+            view.astype(np.float64),
+            K.astype(np.float64),
+            1,
+            cameras.height,
+            cameras.width,
+        )
+        found.append(np.unique(owner[zbuffer > 0]))
+    return np.unique(np.concatenate(found))
 
 
 def render_shape(
@@ -250,12 +282,7 @@ def render_shape(
         rotation = np.ascontiguousarray(view[:3, :3])
         eye = -rotation.T @ view[:3, 3]
         light = _light(vertices, faces, flat, eye, ambient, key, head, direction)
-        local = vertices @ rotation.T + view[:3, 3]
-        z = np.ascontiguousarray(local[:, 2])
-        px = local[:, :2] / np.maximum(z, 1e-6)[:, None] * (K[0, 0], K[1, 1]) + K[:2, 2]
-        zbuffer = np.zeros((h * s, w * s))
-        owner = np.zeros((h * s, w * s), np.int64)
-        _fill(px * s, z, faces, owner, zbuffer)
+        owner, zbuffer = _visibility(vertices, faces, view, K, s, h, w)
         _resolve(
             owner, zbuffer, s, np.asarray(backgrounds[i], np.float64), colours, light,
             finish.kind, finished, finish.frame, finish.offset, finish.colour,

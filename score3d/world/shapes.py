@@ -72,10 +72,11 @@ def build(
         names = [t.rstrip("*") for t in tones]
     else:
         names = [f"*{second_colour}" if t.endswith("*") else t for t in tones]
-    # a palette in order of appearance, so that the draws do not depend on the hash seed
+    # Starred tones are drawn last: a second colour then changes nothing but its own parts.
+    plain = (n for n, t in zip(names, tones, strict=True) if not t.endswith("*"))
     palette = {
         name: sample_colour(colour if name == "main" else name.lstrip("*"), rng)
-        for name in dict.fromkeys(names)
+        for name in dict.fromkeys(("main", *plain, *names))
     }
     colours = np.array([palette[name] for name in names])
     finished = np.array([name == "main" for name in names])

@@ -23,7 +23,7 @@ SECOND_PARTS = {
     "deer": "antlers",
     "camel": "saddle",
     "unicorn": "mane",
-    "hedgehog": "spikes",
+    "hedgehog": "face",
     "teddy": "paws",
 }
 
@@ -352,8 +352,11 @@ def mouse(r: Generator) -> Parts:
 def hedgehog(r: Generator) -> Parts:
     rx, ry, rz = r.uniform(0.26, 0.3), r.uniform(0.25, 0.29), r.uniform(0.32, 0.37)
     parts: Parts = [
-        (ellipsoid(rx, ry, rz, (0, ry, 0), 14), "dark*"),
-        (spine([(0.1, 0.2, 0.2, 0.18), (0.35, 0.19, 0.12, 0.11), (0.5, 0.2, 0.03, 0.03)]), "main"),
+        (ellipsoid(rx, ry, rz, (0, ry, 0), 14), "main"),
+        (
+            spine([(0.1, 0.2, 0.2, 0.18), (0.35, 0.19, 0.12, 0.11), (0.5, 0.2, 0.03, 0.03)]),
+            "cream*",
+        ),
         (ball(0, 0.2, 0.51, 0.04), "dark"),
         *eyes(0.08, 0.28, 0.38, 0.03),
     ]
@@ -364,10 +367,10 @@ def hedgehog(r: Generator) -> Parts:
         if d[1] < -0.35 or (z > 0.55 and d[1] < 0.45):
             continue
         p = d * (rx, ry, rz) + (0, ry, 0)
-        parts.append((rod(p - d * 0.03, p + d * 0.13 + (0, 0, -0.03), 0.035, 0.004, 5), "dark*"))
+        parts.append((rod(p - d * 0.03, p + d * 0.13 + (0, 0, -0.03), 0.035, 0.004, 5), "main"))
     for s in (-1, 1):
         for z in (-0.15, 0.2):
-            parts.append((ball(s * 0.14, 0.02, z, 0.06, 0.04, 0.08), "main"))
+            parts.append((ball(s * 0.14, 0.02, z, 0.06, 0.04, 0.08), "cream*"))
     return parts
 
 

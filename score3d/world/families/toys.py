@@ -403,7 +403,8 @@ def arrow(r: Generator) -> Parts:
 FAMILIES = {
     f.__name__: f
     for f in (arrow, bomb, diamond, dice, dumbbell, flag, flower, gear, globe, heart, hourglass,
-              houseplant, kite, ladder, moon, palm, pawn, ring, rook, star, sunflower, trophy, tulip)
+              houseplant, kite, ladder, moon, palm, pawn, ring, rook, star, sunflower, trophy,
+              tulip)
 }  # fmt: skip
 SYMMETRIC = """diamond dice dumbbell gear heart hourglass houseplant palm pawn ring rook star
 trophy tulip"""
