@@ -143,8 +143,7 @@ def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
         rgb[start : start + n] = np.round(pictures * 255)
         angles[:, start : start + n] = azimuth, elevation
         labels[:, start : start + n] = np.array(known)[:, None]
-    noun, colour, *rest = labels
-    return Renders(rgb, noun, colour, *angles, *rest)
+    return Renders(rgb, labels[0], labels[1], angles[0], angles[1], *labels[2:])
 
 
 def load_renders(folder: Path, seeds: range, size: int = 64) -> Renders:

@@ -37,18 +37,30 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
 
 
 @njit(cache=True, nogil=True)
-def _normals(vertices, faces):
-    """Unit normals of faces [F,3], and of vertices [V,3] weighted by area."""
+def _normals(vertices, faces, smoothly):
+    """Unit normals of faces [F,3] and, if asked for, of vertices [V,3].
+
+    A vertex weighs its faces by their angles there: by area, the rim of a thin plate would
+    look like a curved surface.
+    """
     flat = np.zeros((faces.shape[0], 3))
     smooth = np.zeros(vertices.shape)
     for k in range(faces.shape[0]):
         a, b, c = vertices[faces[k, 0]], vertices[faces[k, 1]], vertices[faces[k, 2]]
         n = np.cross(b - a, c - a)
-        for m in range(3):
-            smooth[faces[k, m]] += n
         flat[k] = n / max(np.sqrt((n * n).sum()), 1e-12)
-    for i in range(len(smooth)):
-        smooth[i] /= max(np.sqrt((smooth[i] * smooth[i]).sum()), 1e-12)
+        if not smoothly:
+            continue
+        for m in range(3):
+            corner = vertices[faces[k, m]]
+            d = vertices[faces[k, (m + 1) % 3]] - corner
+            e = vertices[faces[k, (m + 2) % 3]] - corner
+            size = np.sqrt((d * d).sum() * (e * e).sum())
+            cosine = (d * e).sum() / size if size > 1e-18 else 1.0
+            smooth[faces[k, m]] += flat[k] * np.arccos(min(max(cosine, -1.0), 1.0))
+    if smoothly:
+        for i in range(len(smooth)):
+            smooth[i] /= max(np.sqrt((smooth[i] * smooth[i]).sum()), 1e-12)
     return flat, smooth
 
 
@@ -134,21 +146,24 @@ def _pattern(kind, q):
 
 @njit(cache=True, nogil=True)
 def _smooth_normal(p, face, vertices, flat, smooth):
-    """The normal at p, interpolated over the corners whose surface is not creased."""
+    """The normal at p, interpolated over the corners whose surface is not creased, and whether
+    the face is part of a curved surface at all."""
     a, b, c = vertices[face[0]], vertices[face[1]], vertices[face[2]]
     n = np.cross(b - a, c - a)
     area = max((n * n).sum(), 1e-18)
     w1 = (np.cross(p - a, c - a) * n).sum() / area
     w2 = (np.cross(b - a, p - a) * n).sum() / area
-    out = np.zeros(3)
+    out, curved = np.zeros(3), False
     for m, weight in ((0, 1 - w1 - w2), (1, w1), (2, w2)):
         s = smooth[face[m]]
-        out += weight * (s if (s * flat).sum() > CREASE else flat)
-    return out / max(np.sqrt((out * out).sum()), 1e-12)
+        turn = (s * flat).sum()
+        out += weight * (s if turn > CREASE else flat)
+        curved |= CREASE < turn < 0.9999
+    return out / max(np.sqrt((out * out).sum()), 1e-12), curved
 
 
 @njit(cache=True, nogil=True)
-def _gloss(kind, n, to_eye, direction, base, light, out):
+def _gloss(kind, n, curved, to_eye, direction, base, light, out):
     """Shiny: plastic with highlights. Metallic: a tinted mirror of a bright sky."""
     facing = (n * to_eye).sum()
     if facing < 0:
@@ -159,9 +174,9 @@ def _gloss(kind, n, to_eye, direction, base, light, out):
     over /= np.sqrt((over * over).sum())
     gleam = max((mirror * direction).sum(), 0.0)
     second = max((mirror * over).sum(), 0.0)
-    # Strip lights all round: on a flat face a highlight would be everywhere or nowhere.
+    # A flat face, on which a highlight is everywhere or nowhere, reflects strip lights.
     strip = 3.2 * (0.55 * mirror[0] + 0.5 * mirror[1] + 0.67 * mirror[2])
-    strip = 1.0 if strip - np.floor(strip) < 0.2 else 0.0
+    strip = 1.0 if not curved and strip - np.floor(strip) < 0.22 else 0.0
     if kind == SHINY:
         white = 0.85 * gleam**24 + 0.6 * second**30 + 0.25 * (1 - facing) ** 4 + 0.22 * strip
         for j in range(3):
@@ -203,9 +218,9 @@ def _resolve(
                             to_eye[j] = -p[j]
                             p[j] += eye[j]
                         if kind <= METALLIC:
-                            n = _smooth_normal(p, faces[k], vertices, flat[k], smooth)
+                            n, curved = _smooth_normal(p, faces[k], vertices, flat[k], smooth)
                             unit = to_eye / np.sqrt((to_eye * to_eye).sum())
-                            _gloss(kind, n, unit, direction, colours[k], light[k], colour)
+                            _gloss(kind, n, curved, unit, direction, colours[k], light[k], colour)
                         else:
                             for j in range(3):
                                 q[j] = offset[j]
@@ -271,7 +286,7 @@ def render_shape(
     ambient, key, head, direction = lighting
     vertices, faces, finish = shape.vertices, shape.faces, shape.finish
     finished = np.zeros(len(faces), np.bool_) if shape.finished is None else shape.finished
-    flat, smooth = _normals(vertices, faces)
+    flat, smooth = _normals(vertices, faces, finish.kind in (SHINY, METALLIC))
     colours = np.ascontiguousarray(shape.face_colours, dtype=np.float64)
     views = cameras.viewmats.numpy().astype(np.float64)
     focal = cameras.Ks.numpy().astype(np.float64)

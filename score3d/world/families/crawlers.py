@@ -235,10 +235,10 @@ def starfish(r: Generator) -> Parts:
         a = np.pi / 2 + k * 2 * np.pi / 5
         d = np.array([np.cos(a), np.sin(a), 0])
         parts.append((rod(d * 0.05, d * 0.52, inner * 0.72, 0.06, 12), "main"))
-        parts.append((ball(*(d * 0.52), 0.06), "main"))
+        parts.append((ball(d[0] * 0.52, d[1] * 0.52, 0, 0.06), "main"))
         for t in (0.16, 0.28, 0.4):
-            p = d * t + (0, 0, inner * 0.72 * (1 - t * 1.15) + 0.03)
-            parts.append((ball(*p, 0.028, segments=6), "light"))
+            z = inner * 0.72 * (1 - t * 1.15) + 0.03
+            parts.append((ball(d[0] * t, d[1] * t, z, 0.028, segments=6), "light"))
     return parts
 
 

@@ -48,7 +48,7 @@ def banana(r: Generator) -> Parts:
     return [
         (tube(path, k, 6), "main"),
         (rod(path[-1], path[-1] + out, fat * 0.3, fat * 0.22), "wood*"),
-        (ball(*path[0], fat * 0.3, segments=8), "dark*"),
+        (ball(path[0, 0], path[0, 1], 0, fat * 0.3, segments=8), "dark*"),
     ]
 
 
@@ -314,7 +314,8 @@ def bread(r: Generator) -> Parts:
             (ellipsoid(w * 1.2, 0.15, ln * 1.06, (0, h, 0), 16), "main"),
         ]
         parts += [
-            (box(w * 1.5, 0.03, 0.05, (0, h + 0.14, z * ln)), "cream") for z in (-0.5, 0, 0.5)
+            (box(w * 1.5, 0.03, 0.05, (0, h + 0.135 - 0.08 * z * z, z * ln)), "cream")
+            for z in (-0.5, 0, 0.5)
         ]
         return [(rotated(g, "y", 90), t) for g, t in parts]
     ln, w = r.uniform(0.6, 0.72), r.uniform(0.15, 0.2)
