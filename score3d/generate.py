@@ -73,12 +73,13 @@ def generate(
     device = build.build_device(config.run.device)
     teacher = build.build_teacher(config, device)
     prompts = PromptBook(teacher, config.run.prompt, config.run.negative)
-    scene, rule = build.build_scene(config, device), build.build_rule(config)
+    scene, rule = build.build_scene(config, device), build.build_rule(config, Judge)
     spec = build.build_spec(config, teacher)
     write_text(folder.config, to_toml(config))
     metrics, start = MetricsLog(folder.metrics), 0
     if checkpoint:
         scene.load_state_dict(checkpoint.tensors)
+        rule.load_state_dict(checkpoint.tensors)
         start = checkpoint.step
         metrics.truncate(start)
     clock.lap("load")
@@ -96,7 +97,10 @@ def generate(
         stop = should_stop() if done < config.run.steps else ""
         if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
             save_checkpoint(
-                folder.checkpoint, done, scene.state_dict(), {"prompt": config.run.prompt}
+                folder.checkpoint,
+                done,
+                scene.state_dict() | rule.state_dict(),
+                {"prompt": config.run.prompt},
             )
         yield info
         if stop:
