@@ -112,9 +112,6 @@ def _list_splats(
         last = min(first + step, rows)
         tiles = (last - first) * across
         offsets, entries = np.zeros(tiles + 2, np.int64), np.empty(total, np.int32)
-        list_tiles = partial(
-            cpu_tiles.list_tiles, boxes, counts, visible, n, width, height, tile_bits
-        )
         tasks.append(partial(list_tiles, first, last, offsets, entries))
         groups.append(_Group(first * across, offsets[:-1], entries, np.empty(tiles, np.int64)))
     run(tasks)
