@@ -33,9 +33,11 @@ from score3d.scenes.base import Scene
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.teachers.base import Teacher
 from score3d.teachers.embedded import EmbeddedTeacher
+from score3d.teachers.grid import GRID_VIEWS, GridTeacher
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
 
 __all__ = [
+    "asks_grids",
     "build_device",
     "build_rule",
     "build_scene",
@@ -124,11 +126,35 @@ def build_device(name: str) -> torch.device:
 
 
 def build_teacher(config: Config, device: torch.device) -> Teacher:
-    """A named teacher, or the diffusers folder that `teacher.name` is the path of."""
+    """A named teacher, or the diffusers folder that `teacher.name` is the path of (with a
+    world.json: one trained by `scripts/train_teacher.py`); asked about grids of views if the
+    settings say so. Raises ConfigError."""
     name = config.teacher.name
     if Path(name).is_dir():
-        return StableDiffusionTeacher(Path(name), device)
-    return _pick(TEACHERS, "teacher", name, "score3d.teachers")(device=device)
+        ours = (Path(name) / "world.json").is_file()
+        teacher = (EmbeddedTeacher if ours else StableDiffusionTeacher)(Path(name), device)
+    else:
+        teacher = _pick(TEACHERS, "teacher", name, "score3d.teachers")(device=device)
+    if asks_grids(config, teacher):
+        return GridTeacher(teacher, config.distill.noises_per_view)
+    return teacher
+
+
+def asks_grids(config: Config, teacher: Teacher) -> bool:
+    """Whether four views are asked about at once. Raises ConfigError if they must and cannot."""
+    layout, count, guide = config.views.layout, config.views.count, config.distill.guide
+    if layout == "single":
+        return False
+    obstacle = ""
+    if "grid" not in teacher.capabilities:
+        obstacle = f"teacher {config.teacher.name!r} was not trained on grids"
+    elif count % GRID_VIEWS:
+        obstacle = f"views.count={count} is not a multiple of {GRID_VIEWS}"
+    elif guide == "perp-neg":
+        obstacle = "guide=perp-neg steers single views"
+    if obstacle and layout == "grid":
+        raise ConfigError(f"views.layout=grid: {obstacle}; use --set views.layout=single")
+    return not obstacle
 
 
 def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) -> Reward:
@@ -139,8 +165,8 @@ def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) ->
             f"distill.weight={config.distill.weight} needs the judge, which knows the embedded "
             "teacher's world and no other; use --teacher embedded or --set distill.weight=mean"
         )
-    noun, colour = world.parse(config.run.prompt)
-    return judge_reward(judge(), noun, colour)
+    thing = world.parse(config.run.prompt)
+    return judge_reward(judge(), thing.noun, thing.colour)
 
 
 def build_rule(
@@ -206,4 +232,5 @@ def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
         anneal=d.anneal,
         background=v.background,
         shared_t=d.shared_t,
+        grid=teacher.view_style == "grid",
     )

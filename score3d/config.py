@@ -74,6 +74,7 @@ class Views(_Section):
     distance: tuple[float, float] = (1.9, 2.1)
     fov: float = Field(default=40.0, gt=1, lt=170)
     background: Literal["random"] | float = "random"
+    layout: Literal["auto", "single", "grid"] = "auto"
 
 
 class SceneSection(_Section):

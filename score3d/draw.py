@@ -23,6 +23,9 @@ class DrawSpec:
     (degrees, world units); fov in degrees. t_max falls linearly to t_max_end over the first
     `anneal` share of `steps`. background: "random", or a gray level in [0,1].
     shared_t: one time for all views of a step, instead of times spread over the range.
+    grid: views come in fours, a quarter turn apart and counter-clockwise, the first within 45
+    degrees of the front; the four share elevation, distance, background and time
+    (`teachers.grid`). `views` is then a multiple of 4.
     """
 
     seed: int
@@ -40,6 +43,7 @@ class DrawSpec:
     anneal: float = 0.8
     background: str | float = "random"
     shared_t: bool = False
+    grid: bool = False
 
     def t_range(self, step: int) -> tuple[float, float]:
         """The times drawn from at `step`."""
@@ -79,6 +83,11 @@ def _generator(seed: int, step: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(_seed(seed, step, stream))
 
 
+def _in_fours(values: Tensor) -> Tensor:
+    """The first of each four in the place of all four."""
+    return values[::4].repeat_interleave(4, 0)
+
+
 def draw_at(spec: DrawSpec, step: int) -> Draw:
     """The draw of `step`. Azimuths are stratified: one per equal sector, with one common offset
     and a jitter of half a sector, so that every step sees all sides. Times are stratified over
@@ -92,6 +101,10 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
     elevation = spec.elevation[0] + elevation * (spec.elevation[1] - spec.elevation[0])
     distance = torch.rand(b, generator=g_view)
     distance = spec.distance[0] + distance * (spec.distance[1] - spec.distance[0])
+    if spec.grid:
+        first = (torch.rand(b, generator=g_view) - 0.5) * 90
+        azimuth = _in_fours(first) + 90.0 * (torch.arange(b) % 4)
+        elevation, distance = _in_fours(elevation), _in_fours(distance)
     cameras = orbit(azimuth % 360, elevation, distance, spec.fov, spec.resolution, spec.resolution)
     if spec.background == "random":
         gray = torch.rand(b, 1, generator=g_back).expand(b, 3)
@@ -100,10 +113,17 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
         background = torch.where(coloured, (gray + tint).clamp(0, 1), gray)
     else:
         background = torch.full((b, 3), float(spec.background))
+    if spec.grid:
+        background = _in_fours(background)
     low, high = spec.t_range(step)
     unit = (torch.randperm(b, generator=g_time) + torch.rand(b, generator=g_time)) / b
     if spec.shared_t:
         unit = torch.rand(1, generator=_generator(spec.seed, step, 5)).expand(b)
+    if spec.grid:
+        groups = b // 4
+        drawn = torch.rand(groups, generator=_generator(spec.seed, step, 5))
+        order = torch.randperm(groups, generator=g_time)
+        unit = ((order + drawn) / groups).repeat_interleave(4)
     noise = torch.randn(b, spec.noises, *spec.latent_shape, generator=g_noise)
     t = low + unit * (high - low)
     return Draw(step, cameras, background, t, noise, _seed(spec.seed, step, 4))

@@ -177,12 +177,23 @@ def _export_mesh(folder: RunFolder, splats: Splats, config: Config) -> list[str]
 
 
 def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any] | None:
-    """The judge knows the embedded teacher's world and no other."""
+    """The judge knows the embedded teacher's world and no other, and one object at a time."""
     world = getattr(teacher, "world", None)
-    if world is None:
+    thing = world.parse(config.run.prompt) if world else None
+    if world is None or thing is None or thing.relation:
         return None
-    noun, colour = world.parse(config.run.prompt)
-    return score_views(views, noun, colour, Judge())
+    judge = Judge()
+    if thing.noun not in judge.nouns:
+        return None
+    sided = thing.noun not in world.symmetric
+    return score_views(
+        views,
+        thing.noun,
+        thing.colour,
+        judge,
+        material=thing.material,
+        azimuths=np.arange(len(views)) * 360.0 / len(views) if sided else None,
+    )
 
 
 def _versions() -> dict[str, str]:

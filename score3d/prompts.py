@@ -8,7 +8,7 @@ from torch import Tensor
 
 from score3d.cameras import Cameras, wrap_degrees
 from score3d.teachers.base import Teacher
-from score3d.world.captions import view_phrase
+from score3d.world.captions import grid_phrase, view_phrase
 
 __all__ = ["Conditioning", "PromptBook", "opposite_weights"]
 
@@ -76,11 +76,16 @@ class PromptBook:
         return self._known[phrase]
 
     def at(self, views: Cameras, opposites: bool = False) -> Conditioning:
-        """The conditioning of `views`. opposites: also what Perp-Neg steers away from, the same
+        """The conditioning of `views`; in the style "grid" four views in a row share the words of
+        their first. opposites: also what Perp-Neg steers away from, the same
         object seen from the front and from the view's own flank, at the view's elevation."""
         angles = list(zip(views.azimuth.tolist(), views.elevation.tolist(), strict=True))
         style = self.teacher.view_style
-        positive = torch.cat([self._embedding(view_phrase(a, e, style)) for a, e in angles])
+        if style == "grid":
+            phrases = [grid_phrase(*angles[i - i % 4]) for i in range(len(angles))]
+        else:
+            phrases = [view_phrase(a, e, style) for a, e in angles]
+        positive = torch.cat([self._embedding(p) for p in phrases])
         negative = self._negative.expand(len(views), -1, -1)
         if not opposites:
             return Conditioning(positive, negative)

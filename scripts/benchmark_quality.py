@@ -1,4 +1,4 @@
-"""Generate assets for many prompts and let the judge count: shape, colour, seconds.
+"""Generate assets for many prompts and measure them with `score3d eval`'s models.
 
     python scripts/benchmark_quality.py --out .cache/quality --results docs/results/quality
 
@@ -8,7 +8,6 @@ prompt, eight turntable views each).
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,10 @@ import torch
 
 from score3d.cameras import turntable
 from score3d.config import load_config
+from score3d.evaluate.assess import Assessor
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.ply import read_ply
+from score3d.files.splats import Splats
 from score3d.generate import generate
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
@@ -52,53 +53,64 @@ PROMPTS = (
 )
 
 
+# what is averaged over runs, with its name in the report
+MEANS = {
+    "shape": "mean share of views with the right shape",
+    "colour": "mean share of views with the right colour",
+    "material": "mean share of views with the right material",
+    "sides": "mean share of views seen from the right side",
+    "r_precision": "R-precision of the two-tower model",
+    "iou": "silhouette IoU with the nearest of 64 true instances",
+    "chamfer": "Chamfer distance to it, in radii",
+    "saturation": "saturation",
+}
+
+
+def make(prompt: str, seed: int, args: argparse.Namespace) -> tuple[Splats, dict]:
+    """The asset of a prompt and seed, from its folder if it was finished before."""
+    options = {"run": {"prompt": prompt, "seed": seed}}
+    config = load_config(args.preset, args.loss, args.overrides, options)
+    path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
+    if args.reuse and (path / "summary.json").exists():
+        folder = RunFolder.open(path, lock=False)
+        return read_ply(folder.scene), json.loads(folder.summary.read_text())
+    with RunFolder.create(path, overwrite=True) as folder:
+        for _ in generate(config, folder):
+            pass
+        return read_ply(folder.scene), json.loads(folder.summary.read_text())
+
+
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    world, rows, strips = load_world(), [], []
-    prompts = args.prompts or PROMPTS
-    for prompt in prompts:
+    assessor, rows, strips = Assessor(load_world()), [], []
+    for prompt in args.prompts or PROMPTS:
         for seed in range(args.first_seed, args.first_seed + args.seeds):
-            options = {"run": {"prompt": prompt, "seed": seed}}
-            config = load_config(args.preset, args.loss, args.overrides, options)
-            noun, colour = world.parse(prompt)
-            path = args.out / f"{noun}-{colour}-{seed}"
-            started = time.perf_counter()
-            with RunFolder.create(path, overwrite=True) as folder:
-                for _ in generate(config, folder):
-                    pass
-                summary = json.loads(folder.summary.read_text())
-                splats = read_ply(folder.scene)
-            views = photograph(
-                splats, turntable(8, 96, fov=config.views.fov), config.output.background
-            )
+            splats, summary = make(prompt, seed, args)
+            views = photograph(splats, turntable(8, 96), 0.8)
             strips.append(np.concatenate(list(views), 1))
-            judge = summary["judge"]
-            rows.append(
-                {
-                    "prompt": prompt,
-                    "seed": seed,
-                    "shape": judge["shape"],
-                    "colour": judge.get("colour"),
-                    "said": sorted(set(judge["said_shapes"]) - {noun}),
-                    "seconds": time.perf_counter() - started,
-                    "gaussians": summary["gaussians"],
-                }
-            )
-            r = rows[-1]
+            row = {"seed": seed, "seconds": sum(summary["seconds"].values())}
+            rows.append(assessor(splats, prompt) | row)
             print(
-                f"{prompt:20} shape {r['shape']:.2f} colour {r['colour']:.2f} "
-                f"{r['seconds']:.0f} s {r['said']}",
+                f"{prompt:28} seed {seed} "
+                + " ".join(f"{k} {rows[-1][k]:.2f}" for k in MEANS if rows[-1].get(k) is not None)
+                + f" {row['seconds']:.0f} s",
                 flush=True,
             )
-    good = [r["shape"] >= 7 / 8 for r in rows]
-    colours = [r["colour"] for r in rows if r["colour"] is not None]
+    shapes = [r["shape"] for r in rows if "shape" in r]
+    sided = [r["janus"] for r in rows if "janus" in r]
+    low, high = _wilson(sum(sided), len(sided))
     report = {
         "runs": len(rows),
         "preset": args.preset,
         "overrides": args.overrides,
-        "shape right in at least 7 of 8 views": float(np.mean(good)),
-        "mean share of views with the right shape": float(np.mean([r["shape"] for r in rows])),
-        "mean share of views with the right colour": float(np.mean(colours)),
+        "shape right in at least 7 of 8 views": float(np.mean([s >= 7 / 8 for s in shapes])),
+        **{
+            name: float(np.mean([r[k] for r in rows if r.get(k) is not None]))
+            for k, name in MEANS.items()
+            if any(r.get(k) is not None for r in rows)
+        },
+        "Janus rate (nouns with a front)": float(np.mean(sided)) if sided else None,
+        "its 95 % interval (Wilson)": [round(low, 3), round(high, 3)],
         "median seconds": float(np.median([r["seconds"] for r in rows])),
         "rows": rows,
     }
@@ -106,24 +118,39 @@ def main(args: argparse.Namespace) -> None:
     if args.results:
         args.results.parent.mkdir(parents=True, exist_ok=True)
         args.results.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        labels = [f"{r['prompt']}: shape {r['shape']:.0%}, colour {r['colour']:.0%}" for r in rows]
+        labels = [
+            f"{r['prompt']}, seed {r['seed']}"
+            + (f": shape {r['shape']:.0%}, sides {r.get('sides', 1):.0%}" if "shape" in r else "")
+            for r in rows
+        ]
         write_png(args.results.with_suffix(".png"), contact_sheet(np.stack(strips), 2, labels))
-        args.results.with_suffix(".md").write_text(_markdown(report))
+        args.results.with_suffix(".md").write_text(_markdown(report, args.results.stem))
 
 
-def _markdown(report: dict) -> str:
-    lines = ["# Quality of generated assets, by the judge", ""]
+def _wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    if n == 0:
+        return 0.0, 1.0
+    p, d = hits / n, 1 + z * z / n
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
+    return float((p + z * z / (2 * n)) / d - half), float((p + z * z / (2 * n)) / d + half)
+
+
+def _markdown(report: dict, picture: str) -> str:
+    lines = ["# Quality of generated assets", ""]
+    lines += ["Measured with the second judge, the two-tower model and the true geometry.", ""]
     lines += [f"- {k}: {v}" for k, v in report.items() if k != "rows"]
-    lines += [
-        "",
-        "| prompt | seed | shape | colour | taken for | seconds |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['prompt']} | {r['seed']} | {r['shape']:.2f} | {r['colour']:.2f} "
-        f"| {', '.join(r['said'])} | {r['seconds']:.0f} |"
-        for r in report["rows"]
-    ]
+    lines += ["", f"![eight views of each]({picture}.png)", ""]
+    keys = ("shape", "colour", "material", "sides", "janus", "r_precision", "iou", "chamfer")
+    lines += [f"| prompt | seed | {' | '.join(keys)} | taken for | seconds |"]
+    lines += ["|---" * (len(keys) + 4) + "|"]
+    for r in report["rows"]:
+        cells = [r.get(k) for k in keys]
+        shown = ["" if c is None else str(c) if isinstance(c, bool) else f"{c:.2f}" for c in cells]
+        taken = sorted({s for s in r.get("said_shapes", []) if s not in r["prompt"].split()})
+        lines.append(
+            f"| {r['prompt']} | {r['seed']} | {' | '.join(shown)} | {', '.join(taken)} "
+            f"| {r['seconds']:.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -137,5 +164,6 @@ if __name__ == "__main__":
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(".cache/quality"))
+    parser.add_argument("--reuse", action="store_true", help="keep finished runs of --out")
     parser.add_argument("--results", type=Path, help="path without a suffix")
     main(parser.parse_args())

@@ -18,7 +18,17 @@ from score3d.evaluate.judge import Judge
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.resources import resource
 from score3d.teachers.embedded import World
-from score3d.world.captions import view_phrase
+from score3d.teachers.grid import untile
+from score3d.world.captions import grid_phrase, view_phrase
+
+
+def prompt_of(world: World, noun: str, rng: np.random.Generator) -> tuple[str, str, str]:
+    """A prompt without a view, its colour and its material (a third are not matte)."""
+    colour = world.colours[rng.integers(len(world.colours))]
+    others = [m for m in world.materials if m != "matte"]
+    material = others[rng.integers(len(others))] if rng.random() < 1 / 3 else "matte"
+    words = f"{colour} {noun}" if material == "matte" else f"{material} {colour} {noun}"
+    return f"a {words}", colour, material
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,62 +38,91 @@ def main(args: argparse.Namespace) -> None:
     pipeline.set_progress_bar_config(disable=True)
     judge, rng = Judge(), np.random.default_rng(args.seed)
     rows, pictures = [], []
+    views = 4 if args.grid else 1
     for start in range(0, args.samples, args.batch):
         count = min(args.batch, args.samples - start)
         nouns = [world.nouns[(start + k) % len(world.nouns)] for k in range(count)]
-        colours = [world.colours[rng.integers(len(world.colours))] for _ in range(count)]
-        azimuths, elevations = rng.uniform(0, 360, count), rng.uniform(-10, 45, count)
+        asked = [prompt_of(world, noun, rng) for noun in nouns]
+        first = rng.uniform(-45, 45, count) if args.grid else rng.uniform(0, 360, count)
+        elevations = rng.uniform(-10, 45, count)
         prompts = [
-            f"a {c} {n}, {view_phrase(a, e, world.views)}"
-            for n, c, a, e in zip(nouns, colours, azimuths, elevations, strict=True)
+            f"{words}, {grid_phrase(a, e) if args.grid else view_phrase(a, e, world.views)}"
+            for (words, _, _), a, e in zip(asked, first, elevations, strict=True)
         ]
+        side = world.resolution * (2 if args.grid else 1)
         out = pipeline(
             prompts,
+            height=side,
+            width=side,
             num_inference_steps=args.steps,
             guidance_scale=args.guidance,
             generator=torch.Generator().manual_seed(args.seed * 100_003 + start),
-            output_type="np",
+            output_type="pt",
         ).images
-        said = judge(torch.from_numpy(out).permute(0, 3, 1, 2))
-        pictures += list(out)
+        pictures += list(out.permute(0, 2, 3, 1).numpy())
+        said = judge(untile(out) if args.grid else out)
         for k in range(count):
-            gap = abs((said.azimuths[k] - azimuths[k] + 180) % 360 - 180)
+            mine = range(views * k, views * (k + 1))
+            azimuths = [first[k] + 90 * v for v in range(views)]
+            gaps = [
+                abs((said.azimuths[i] - a + 180) % 360 - 180)
+                for i, a in zip(mine, azimuths, strict=True)
+            ]
+            _, colour, material = asked[k]
+            sided = nouns[k] not in world.symmetric
             rows.append(
                 {
                     "prompt": prompts[k],
                     "noun": nouns[k],
-                    "shape": said.nouns[k] == nouns[k],
-                    "colour": said.colours[k] == colours[k],
-                    "azimuth": None if nouns[k] in world.symmetric else bool(gap <= 30),
-                    "said": f"{said.colours[k]} {said.nouns[k]}",
+                    "shape": float(np.mean([said.nouns[i] == nouns[k] for i in mine])),
+                    "colour": float(np.mean([said.colours[i] == colour for i in mine])),
+                    "material": float(np.mean([said.materials[i] == material for i in mine])),
+                    "azimuth": float(np.mean([g <= 30 for g in gaps])) if sided else None,
+                    "said": ", ".join(sorted({said.nouns[i] for i in mine})),
                 }
             )
-    by_noun = {n: float(np.mean([r["shape"] for r in rows if r["noun"] == n])) for n in world.nouns}
+    means = {
+        k: float(np.mean([r[k] for r in rows if r[k] is not None]))
+        for k in ("shape", "colour", "material", "azimuth")
+    }
+    by_noun = {
+        n: [
+            round(
+                float(np.mean([r[k] for r in rows if r["noun"] == n and r[k] is not None] or 0)), 2
+            )
+            for k in ("shape", "azimuth")
+        ]
+        for n in world.nouns
+    }
     report = {
         "samples": len(rows),
+        "views each": views,
         "guidance": args.guidance,
         "steps": args.steps,
-        "shape": float(np.mean([r["shape"] for r in rows])),
-        "colour": float(np.mean([r["colour"] for r in rows])),
-        "azimuth within 30": float(
-            np.mean([r["azimuth"] for r in rows if r["azimuth"] is not None])
-        ),
-        "shape by noun": dict(sorted(by_noun.items(), key=lambda kv: kv[1])),
+        **means,
+        "shape and azimuth by noun": dict(sorted(by_noun.items(), key=lambda kv: kv[1])),
     }
-    print(json.dumps(report, indent=2))
+    print(
+        json.dumps({k: v for k, v in report.items() if k != "shape and azimuth by noun"}, indent=2)
+    )
+    print(json.dumps(report["shape and azimuth by noun"]))
     if args.sheet:
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
         shown = rows[: args.shown]
         labels = [
-            r["prompt"].split(",")[0] + ("" if r["shape"] else f" ({r['said']}?)") for r in shown
+            r["prompt"].split(",")[0] + ("" if r["shape"] == 1 else f" ({r['said']}?)")
+            for r in shown
         ]
-        big = np.repeat(np.repeat(np.stack(pictures[: args.shown]), 2, 1), 2, 2)
+        big = np.stack(pictures[: args.shown])
+        if not args.grid:
+            big = np.repeat(np.repeat(big, 2, 1), 2, 2)
         write_png(args.sheet, contact_sheet(big, 10, labels, "samples of the embedded teacher"))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--teacher", type=Path, default=resource("assets", "teacher"))
+    parser.add_argument("--grid", action="store_true", help="four views each, as `generate` asks")
     parser.add_argument("--samples", type=int, default=480)
     parser.add_argument("--batch", type=int, default=60)
     parser.add_argument("--steps", type=int, default=25)

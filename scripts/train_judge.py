@@ -3,8 +3,13 @@
     python scripts/train_judge.py --export assets/judge
     python scripts/train_judge.py --export assets/judge --test-only
 
+The second judge has another network and other pictures:
+
+    python scripts/train_judge.py --network attention --first-shard 30000 --seed 2 --lr 1e-3 ...
+
 Augmentation (blur, noise, shifts, contrast) makes it look past the difference between a crisp
 render and a soft scene of Gaussians. The azimuth head learns only from nouns that have one.
+Pictures of two objects are left out.
 """
 
 import argparse
@@ -17,13 +22,27 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from score3d.evaluate.judge import AZIMUTH_BINS, Judge, JudgeNet
+from score3d.evaluate.judge import Judge
+from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.world.dataset import Renders, load_renders
 from score3d.world.families import FAMILIES, SYMMETRIC
+from score3d.world.finish import MATERIALS
 from score3d.world.palette import COLOURS
 
-NOUNS, COLOUR_NAMES = sorted(FAMILIES), sorted(COLOURS)
+WORLD_NOUNS, COLOUR_NAMES = sorted(FAMILIES), sorted(COLOURS)
 HELD_OUT = 90000
+
+
+def load_single(folder: Path, seeds: range, nouns: list[str]) -> tuple[Renders, np.ndarray]:
+    """Pictures of one object, of these nouns, and each one's index into `nouns`."""
+    place = np.array([nouns.index(n) if n in nouns else -1 for n in WORLD_NOUNS])
+    parts = []
+    for seed in seeds:
+        shard = load_renders(folder, range(seed, seed + 1))
+        keep = (place[shard.noun] >= 0) & (shard.relation < 0)
+        parts.append([v[keep] for v in shard.__dict__.values()])
+    data = Renders(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return data, place[data.noun]
 
 
 def azimuth_bin(azimuth: np.ndarray) -> np.ndarray:
@@ -53,19 +72,20 @@ def test(folder: Path, data: Renders) -> dict:
     """Accuracies on held-out renders at elevations of at most 50 degrees."""
     judge = Judge(folder)
     chosen = np.where(data.elevation <= 50)[0]
-    right: dict[str, list[bool]] = {"noun": [], "colour": [], "azimuth within 30": []}
+    kinds = ("noun", "colour", "material", "azimuth within 30")
+    right: dict[str, list[bool]] = {k: [] for k in kinds}
     confusion: dict[str, int] = {}
     for part in np.array_split(chosen, max(1, len(chosen) // 256)):
         rgb = torch.from_numpy(data.rgb[part]).float().div(255).permute(0, 3, 1, 2)
         said = judge(rgb)
         for k, i in enumerate(part):
-            noun, colour = NOUNS[data.noun[i]], COLOUR_NAMES[data.colour[i]]
-            right["noun"].append(said.nouns[k] == noun)
-            right["colour"].append(said.colours[k] == colour)
+            noun = WORLD_NOUNS[data.noun[i]]
             for kind, truth, answer in (
                 ("noun", noun, said.nouns[k]),
-                ("colour", colour, said.colours[k]),
+                ("colour", COLOUR_NAMES[data.colour[i]], said.colours[k]),
+                ("material", MATERIALS[data.material[i]], said.materials[k]),
             ):
+                right[kind].append(truth == answer)
                 if truth != answer:
                     key = f"{kind}: {truth} taken for {answer}"
                     confusion[key] = confusion.get(key, 0) + 1
@@ -79,26 +99,34 @@ def test(folder: Path, data: Renders) -> dict:
 
 
 def main(args: argparse.Namespace) -> None:
-    if not args.test_only:
-        data = load_renders(args.data, range(args.shards))
+    nouns = args.nouns.read_text().split() if args.nouns else WORLD_NOUNS
+    if args.test_only:
+        nouns = Judge(args.export).nouns
+    else:
+        data, truths = load_single(
+            args.data, range(args.first_shard, args.first_shard + args.shards), nouns
+        )
         torch.manual_seed(args.seed)
-        net = JudgeNet(len(NOUNS), len(COLOUR_NAMES))
-        optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=args.steps)
-        has_front = torch.tensor([n not in SYMMETRIC for n in NOUNS])
+        net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
+        optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
+        has_front = torch.tensor([n not in SYMMETRIC for n in nouns])
         clock = time.time()
         for step in range(args.steps):
             rng = np.random.default_rng([args.seed, step])
             g = torch.Generator().manual_seed(step)
             index = rng.integers(0, len(data), args.batch)
             rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-            noun, colour, azimuth = net(augment(rgb, g))
-            truth = torch.from_numpy(data.noun[index])
+            noun, colour, material, azimuth = net(augment(rgb, g))
+            truth = torch.from_numpy(truths[index])
             bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
             front = has_front[truth]
             loss = nn.functional.cross_entropy(noun, truth, label_smoothing=0.05)
             loss = loss + nn.functional.cross_entropy(
                 colour, torch.from_numpy(data.colour[index]), label_smoothing=0.05
+            )
+            loss = loss + 0.5 * nn.functional.cross_entropy(
+                material, torch.from_numpy(data.material[index]), label_smoothing=0.05
             )
             loss = loss + 0.5 * nn.functional.cross_entropy(azimuth[front], bins[front])
             optimizer.zero_grad()
@@ -116,20 +144,28 @@ def main(args: argparse.Namespace) -> None:
         args.export.mkdir(parents=True, exist_ok=True)
         weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
         save_file(weights, args.export / "judge.safetensors")
-        labels = {"nouns": NOUNS, "colours": COLOUR_NAMES, "steps": args.steps, "batch": args.batch}
+        labels = {
+            "network": args.network,
+            "nouns": nouns,
+            "colours": COLOUR_NAMES,
+            "materials": list(MATERIALS),
+            "steps": args.steps,
+            "batch": args.batch,
+        }
         (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
-    print(
-        json.dumps(
-            test(args.export, load_renders(args.data, range(HELD_OUT, HELD_OUT + 1))), indent=2
-        )
-    )
+    held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
+    print(json.dumps(test(args.export, held_out), indent=2))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(".cache/world"))
     parser.add_argument("--export", type=Path, default=Path("assets/judge"))
-    parser.add_argument("--shards", type=int, default=20)
+    parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
+    parser.add_argument("--network", choices=sorted(NETWORKS), default="convolutional")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--first-shard", type=int, default=0)
+    parser.add_argument("--shards", type=int, default=56)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,430 +1,283 @@
 """Train the embedded teacher: a small text-to-image latent diffusion model of the world.
 
-    python scripts/train_teacher.py --out .cache/teacher --steps 9000
-    python scripts/train_teacher.py --out .cache/teacher --export assets/teacher
+    python scripts/train_teacher.py --out .cache/teacher --steps 20000
+    python -m torch.distributed.run --nproc-per-node 2 scripts/train_teacher.py ...  # two cores
+    python scripts/export_teacher.py --out .cache/teacher --export assets/teacher
 
-The first command is resumable (run it again); the second writes the diffusers directory the
-package loads, in half precision. Training pictures are rendered and cached on first use.
+Resumable: the same command goes on from the last checkpoint. Training pictures are rendered and
+cached on first use (`render_data.py` does it ahead of time, a process per core).
 
-Model: `UNet2DConditionModel` on 16x16 latents, v-prediction with an unweighted loss, Stable
-Diffusion's schedule, a small CLIP text encoder trained jointly, and a closed-form encoder: the
-principal components of 4x4 patches, held exactly by an `AutoencoderTiny` without blocks.
-(min-SNR weighting, arXiv 2303.09556, was tried: it all but silences the noisy times at which a
-text decides anything, and after 32000 pictures the text was still ignored.)
+v-prediction with an unweighted loss. Three batches of four are four views of one object in a 2x2
+grid, which is how `generate` asks; the fourth are single views. (min-SNR weighting, arXiv
+2303.09556, was tried: it all but silences the noisy times at which a text decides anything, and
+after 32000 pictures the text was ignored.)
 """
 
 import argparse
 import json
 import math
+import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+import torch.distributed as dist
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from teacher_networks import (
+    LATENT,
+    Denoiser,
+    build_tokenizer,
+    decode,
+    encode,
+    fit_patch_pca,
+    sample,
+    scheduler,
+    start_from,
+    token_ids,
+)
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from score3d.world.captions import SYNONYMS, caption, vocabulary
-from score3d.world.dataset import Renders, load_renders
+from score3d.teachers.grid import tile
+from score3d.world.captions import phrase_of, view_phrase, with_article
+from score3d.world.dataset import VIEWS_PER_SHAPE, Renders, load_renders
 from score3d.world.families import FAMILIES, SYMMETRIC
 from score3d.world.palette import COLOURS
 
-SIZE, PATCH, CHANNELS, TOKENS, TEXT_WIDTH = 64, 4, 12, 24, 128
-SHEET = (
+HELD_OUT = 90000
+SINGLES = (
     "a red mushroom, front view, azimuth 0, elevation 15",
-    "a white snowman, front view, azimuth 0, elevation 15",
     "a blue chair, front left view, azimuth 45, elevation 15",
     "a blue chair, back right view, azimuth 225, elevation 15",
     "a yellow duck, left side view, azimuth 90, elevation 15",
     "a yellow duck, right side view, azimuth 270, elevation 15",
-    "a green car, front right view, azimuth 315, elevation 15",
     "a green car, back view, azimuth 180, elevation 15",
-    "a cyan teapot, front view, azimuth 0, elevation 15",
-    "a cyan teapot, back view, azimuth 180, elevation 15",
-    "an orange aeroplane, front left view from above, azimuth 45, elevation 45",
-    "a pink pig, left side view, azimuth 90, elevation 0",
-    "a purple house, front left view, azimuth 30, elevation 15",
-    "a brown dog, front right view, azimuth 330, elevation 15",
-    "a black hat, front view, azimuth 0, elevation 15",
-    "a gray robot, front view, azimuth 0, elevation 15",
+    "a cyan mug, front view, azimuth 0, elevation 15",
+    "a cyan mug, back view, azimuth 180, elevation 15",
+)
+GRIDS = (
+    "a brown dog, four views, azimuth 30, elevation 15",
+    "a cyan teapot, four views, azimuth 0, elevation 15",
+    "a red chair with blue legs, four views, azimuth 30, elevation 15",
+    "a white snowman, four views, azimuth 0, elevation 15",
+    "a metallic green car, four views, azimuth 30, elevation 15",
+    "a pink pig, four views, azimuth 315, elevation 15",
+    "a red cube on top of a blue cylinder, four views, azimuth 0, elevation 15",
+    "a yellow aeroplane, four views, azimuth 45, elevation 30",
 )
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word: the world's captions are a closed language."""
-    words = ["<pad>", "<bos>", "<eos>", "<unk>", *vocabulary()]
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    core.normalizer = normalizers.Lowercase()
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(",", "isolated")]
-    )
-    from tokenizers.processors import TemplateProcessing
+@dataclass(frozen=True)
+class Batch:
+    """Pictures [B,3,H,W] in [0,1] and their captions."""
 
-    core.post_processor = TemplateProcessing(
-        single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        model_max_length=TOKENS,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-    )
+    rgb: Tensor
+    captions: list[str]
 
 
-def build_networks(words: int) -> nn.ModuleDict:
-    """The trainable networks, freshly initialised from the global generator."""
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=words,
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=4 * TEXT_WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=TOKENS,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    )
-    unet = UNet2DConditionModel(
-        sample_size=SIZE // PATCH,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        block_out_channels=(64, 96, 128),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=4,  # diffusers' historical name for the number of heads
-        norm_num_groups=16,
-        # The pooled text also joins the time embedding, so that every resolution hears the
-        # noun and the view, not only the two with cross-attention.
-        addition_embed_type="text",
-        addition_embed_type_num_heads=4,
-    )
-    return nn.ModuleDict({"text_encoder": text, "unet": unet})
+def draw_batch(data: Renders, views: int, grid: bool, rng: np.random.Generator) -> Batch:
+    """Random pictures with random captions, a tenth of them dropped to the empty prompt."""
+    if grid:
+        first = VIEWS_PER_SHAPE * rng.integers(0, len(data) // VIEWS_PER_SHAPE, views // 4)
+        index = (first[:, None] + np.arange(4)).reshape(-1)
+    else:
+        first = index = rng.integers(0, len(data), views)
+    rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
+    captions = ["" if rng.random() < 0.1 else data.caption(int(i), rng, grid) for i in first]
+    return Batch(tile(rgb) if grid else rgb, captions)
 
 
-def fit_patch_pca(rgb: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    """mean [48], basis [C,48] and scales [C] of 4x4x3 patches of pictures in [0,1].
-
-    A latent is basis @ (patch - mean) / scale. Scales grow with deviation^(3/4): without any
-    whitening the plain colour of a patch would outshine the noise at almost every t and its
-    detail never; with all of it, detail would weigh as much as colour. The mean latent
-    variance is 1.
-    """
-    x = torch.from_numpy(rgb).float().div(255).permute(0, 3, 1, 2)
-    patches = nn.functional.unfold(x, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 48)
-    mean = patches.mean(0)
-    cov = (patches - mean).T.double() @ (patches - mean).double() / len(patches)
-    variance, vectors = torch.linalg.eigh(cov)
-    variance, vectors = variance.flip(0)[:CHANNELS], vectors.flip(1)[:, :CHANNELS]
-    vectors = vectors * vectors.sum(0).sign()
-    scale = variance.pow(0.375)
-    scale = scale * (variance / scale**2).mean().sqrt()
-    return mean, vectors.T.float().contiguous(), scale.float()
+def noised(z: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+    """z_t and the target v at integer times t [B]."""
+    abar = scheduler().alphas_cumprod[t].view(-1, 1, 1, 1)
+    return abar.sqrt() * z + (1 - abar).sqrt() * eps, abar.sqrt() * eps - (1 - abar).sqrt() * z
 
 
-def encode(rgb: Tensor, pca: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """[B,3,64,64] in [0,1] -> latents [B,C,16,16]."""
-    mean, basis, scale = pca
-    weight = (basis / scale[:, None]).reshape(CHANNELS, 3, PATCH, PATCH)
-    bias = -(basis @ mean) / scale
-    return nn.functional.conv2d(rgb, weight, bias, stride=PATCH)
+def keep_nouns(data: Renders, nouns: list[str]) -> Renders:
+    """The pictures of these nouns (both of a relation)."""
+    known = np.array([n in nouns for n in sorted(FAMILIES)])
+    keep = known[data.noun] & ((data.relation < 0) | known[data.second_noun])
+    return Renders(**{k: v[keep] for k, v in data.__dict__.items()})
 
 
-def decode(z: Tensor, pca: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """The linear inverse of `encode`, clamped to [0,1]; used for sample sheets."""
-    mean, basis, scale = pca
-    flat = z.flatten(2).transpose(1, 2) * scale
-    patches = (flat @ basis + mean).transpose(1, 2)
-    return nn.functional.fold(patches, (SIZE, SIZE), PATCH, stride=PATCH).clamp(0, 1)
-
-
-def scheduler() -> DDIMScheduler:
-    """Stable Diffusion's noise schedule, v-prediction."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
+def load_training(folder: Path, seeds: range, nouns: list[str]) -> Renders:
+    """The shards of `seeds` less the nouns that are not asked for."""
+    shards = [keep_nouns(load_renders(folder, range(s, s + 1)), nouns) for s in seeds]
+    return Renders(
+        *(np.concatenate(c) for c in zip(*(s.__dict__.values() for s in shards), strict=True))
     )
 
 
-class Captioner:
-    """Captions of a batch as token ids, with 10 % dropped to the empty prompt."""
+class Probe:
+    """Does the text matter? The loss with the right caption, with the view turned around and
+    with another noun, on held-out renders of nouns that have a front; equal times and noise."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, data: Renders) -> None:
-        self.tokenizer, self.data = tokenizer, data
-        self.nouns, self.colours = sorted(FAMILIES), sorted(COLOURS)
+    def __init__(
+        self, data: Renders, pca: dict[str, Tensor], tokenizer, known: list[str], count: int = 96
+    ) -> None:
+        nouns, colours = sorted(FAMILIES), sorted(COLOURS)
+        plain = (data.relation < 0) & (data.second_colour < 0) & (data.material == 0)
+        front = np.array([nouns[n] not in SYMMETRIC for n in data.noun])
+        index = np.where(plain & front & (data.elevation < 40))[0]
+        index = index[np.linspace(0, len(index) - 1, count).astype(int)]
+        rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
+        self.z = encode(rgb, pca)
+        texts: dict[str, list[str]] = {"right": [], "turned": [], "other noun": []}
+        for i in index:
+            noun, a, e = nouns[data.noun[i]], float(data.azimuth[i]), float(data.elevation[i])
+            other = known[(known.index(noun) + 7) % len(known)]
+            colour = colours[data.colour[i]]
+            for name, word, azimuth in (
+                ("right", noun, a),
+                ("turned", noun, a + 180),
+                ("other noun", other, a),
+            ):
+                words = with_article(phrase_of(word, colour))
+                texts[name].append(f"{words}, {view_phrase(azimuth, e, 'fine')}")
+        self.ids = {k: token_ids(tokenizer, v) for k, v in texts.items()}
 
-    def __call__(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
-        d = self.data
-        texts = [
-            ""
-            if rng.random() < 0.1
-            else caption(
-                self.nouns[d.noun[i]],
-                self.colours[d.colour[i]],
-                float(d.azimuth[i]),
-                float(d.elevation[i]),
-                rng,
-            )
-            for i in index
-        ]
-        return self.tokens(texts)
-
-    def tokens(self, texts: list[str]) -> Tensor:
-        return self.tokenizer(
-            texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
-        ).input_ids
+    @torch.no_grad()
+    def __call__(self, net: Denoiser) -> dict[str, list[float]]:
+        """The relative rise of the loss at t = 0.8, 0.9 and 0.97, per kind of wrong caption."""
+        eps = torch.randn(self.z.shape, generator=torch.Generator().manual_seed(5))
+        rises: dict[str, list[float]] = {"turned": [], "other noun": []}
+        for time_ in (800, 900, 970):
+            t = torch.full((len(self.z),), time_)
+            z_t, target = noised(self.z, t, eps)
+            loss = {
+                k: float((net(z_t, t, i) - target).square().mean()) for k, i in self.ids.items()
+            }
+            for k, v in rises.items():
+                v.append(round(loss[k] / loss["right"] - 1, 5))
+        return rises
 
 
-@torch.no_grad()
-def sample(nets, ids, null_ids, steps=25, guidance=4.0, seed=0) -> Tensor:
-    """DDIM samples as latents [B,C,16,16]."""
-    s = scheduler()
-    s.set_timesteps(steps)
-    emb = nets["text_encoder"](torch.cat([null_ids.expand_as(ids), ids]))[0]
-    z = torch.randn(len(ids), CHANNELS, 16, 16, generator=torch.Generator().manual_seed(seed))
-    for t in s.timesteps:
-        u, c = nets["unet"](torch.cat([z, z]), t, emb).sample.chunk(2)
-        z = s.step(u + guidance * (c - u), t, z).prev_sample
-    return z
+def save_sheet(net: Denoiser, pca: dict[str, Tensor], tokenizer, path: Path) -> None:
+    """Eight single views above eight grids."""
+    null = token_ids(tokenizer, [""])
+    singles = decode(sample(net, token_ids(tokenizer, list(SINGLES)), null), pca)
+    grids = decode(sample(net, token_ids(tokenizer, list(GRIDS)), null, 2 * LATENT), pca)
+    rows = [torch.cat(list(p), 2) for p in (singles, grids)]
+    wide = nn.functional.interpolate(rows[0][None], scale_factor=2)[0]
+    sheet = torch.cat([wide, rows[1]], 1).permute(1, 2, 0)
+    Image.fromarray((sheet.numpy() * 255).astype(np.uint8)).save(path)
 
 
 def train(args: argparse.Namespace) -> None:
+    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if ranks > 1:
+        dist.init_process_group("gloo")
     args.out.mkdir(parents=True, exist_ok=True)
-    data = load_renders(args.data, range(args.shards))
-    pca_file = args.out / "pca.safetensors"
-    if not pca_file.exists():
-        mean, basis, scale = fit_patch_pca(data.rgb[:4096])
-        save_file({"mean": mean, "basis": basis, "scale": scale}, pca_file)
-    stored = load_file(pca_file)
-    pca = (stored["mean"], stored["basis"], stored["scale"])
+    nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
+    data = load_training(args.data, range(rank, args.shards, ranks), nouns)
     torch.manual_seed(args.seed)
     tokenizer = build_tokenizer()
-    nets = build_networks(len(tokenizer))
-    ema = build_networks(len(tokenizer))
-    ema.load_state_dict(nets.state_dict())
-    captioner = Captioner(tokenizer, data)
-    optimizer = torch.optim.AdamW(
-        nets.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99)
-    )
+    net, ema = Denoiser(tokenizer), Denoiser(tokenizer)
+    pca_file = args.out / "pca.safetensors"
+    given = start_from(net, tokenizer, args.init) if args.init else None
+    if rank == 0 and not pca_file.exists():
+        save_file(given or fit_patch_pca(data.rgb[:8192]), pca_file)
+    if ranks > 1:
+        dist.barrier()
+    pca = load_file(pca_file)
     start, last = 0, args.out / "last.pt"
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True
+    )
+    ema.load_state_dict(net.state_dict())
     if last.exists():
         state = torch.load(last, weights_only=True)
-        nets.load_state_dict(state["nets"])
+        net.load_state_dict(state["net"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-        print(f"resumed at step {start}", flush=True)
-    alphas_bar = scheduler().alphas_cumprod
-    stop = []
+    parallel = nn.parallel.DistributedDataParallel(net) if ranks > 1 else net
+    held_out = load_training(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
+    probe = Probe(held_out, pca, tokenizer, nouns)
+    stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     log = (args.out / "log.jsonl").open("a")
-    running, clock = [], time.time()
-    decay_from = int(args.steps * (1 - args.decay))
+    losses: list[float] = []
+    clock, decay_from = time.time(), int(args.steps * (1 - args.decay))
     for step in range(start, args.steps):
-        # Every random number of a step comes from (seed, step): resuming changes nothing.
-        rng = np.random.default_rng([args.seed, step])
-        gen = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
+        # Every random number of a step comes from (seed, step, rank): resuming changes nothing.
+        rng = np.random.default_rng([args.seed, step, rank])
+        gen = torch.Generator().manual_seed((args.seed * 1_000_003 + step) * 16 + rank)
         lr = args.lr * min(1.0, (step + 1) / 300)
         if step > decay_from:  # constant, then cosine to zero: the end can be moved while running
             lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
         for group in optimizer.param_groups:
             group["lr"] = lr
-        index = rng.integers(0, len(data), args.batch)
-        rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-        z = encode(rgb, pca)
-        strata = (torch.arange(args.batch) + torch.rand(args.batch, generator=gen)) / args.batch
-        t = (strata * 1000).long().clamp(max=999)
-        abar = alphas_bar[t].view(-1, 1, 1, 1)
-        eps = torch.randn(z.shape, generator=gen)
-        z_t = abar.sqrt() * z + (1 - abar).sqrt() * eps
-        target = abar.sqrt() * eps - (1 - abar).sqrt() * z
-        emb = nets["text_encoder"](captioner(index, rng))[0]
-        v = nets["unet"](z_t, t, emb).sample
-        loss = (v - target).square().mean()
+        grid = bool((step + rank) % 4)
+        batch = draw_batch(data, args.batch, grid, rng)
+        z = encode(batch.rgb, pca)
+        # Stratified times, half of them in the noisiest fifth: an ideal denoiser sees the pose in
+        # the noisy picture itself until t = 0.85, so only there can a view phrase be learned.
+        unit = (torch.arange(len(z)) + torch.rand(len(z), generator=gen)) / len(z)
+        t = torch.from_numpy(np.interp(unit.numpy(), (0, 0.12, 0.5, 1), (0, 0.3, 0.8, 1)))
+        t = (t * 1000).long().clamp(max=999)
+        z_t, target = noised(z, t, torch.randn(z.shape, generator=gen))
+        loss = (parallel(z_t, t, token_ids(tokenizer, batch.captions)) - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(nets.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         keep = min(0.999, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), list(nets.parameters()), 1 - keep)
-        running.append(loss.item())
-        if (step + 1) % 50 == 0:
-            rate = 50 * args.batch / (time.time() - clock)
-            clock = time.time()
-            line = {
-                "step": step + 1,
-                "loss": float(np.mean(running)),
-                "lr": lr,
-                "images_per_s": rate,
-            }
-            running = []
+            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
+        losses.append(loss.item())
+        flag = torch.tensor(float(bool(stop)))
+        if ranks > 1:
+            dist.all_reduce(flag)
+        finished = step + 1 == args.steps or bool(flag)
+        if rank == 0 and (step + 1) % 50 == 0:
+            rate = 50 * args.batch * ranks / (time.time() - clock)
+            line = {"step": step + 1, "loss": np.mean(losses).item(), "lr": lr, "views_per_s": rate}
+            if (step + 1) % args.probe_every == 0:
+                line["probe"] = probe(ema)
             log.write(json.dumps(line) + "\n")
             log.flush()
-        done = step + 1 == args.steps or bool(stop)
-        if (step + 1) % args.save_every == 0 or done:
+            losses, clock = [], time.time()
+        if rank == 0 and ((step + 1) % args.save_every == 0 or finished):
             temporary = last.with_suffix(".tmp")
-            torch.save(
-                {
-                    "nets": nets.state_dict(),
-                    "ema": ema.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                },
-                temporary,
-            )
+            state = {
+                "net": net.state_dict(),
+                "ema": ema.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "nouns": nouns,
+                "step": step + 1,
+                "views": (step + 1) * args.batch * ranks,
+            }
+            torch.save(state, temporary)
             temporary.rename(last)
-            null = captioner.tokens([""])
-            pictures = decode(sample(ema, captioner.tokens(list(SHEET)), null), pca)
-            grid = (
-                pictures.view(2, 8, 3, SIZE, SIZE)
-                .permute(0, 3, 1, 4, 2)
-                .reshape(2 * SIZE, 8 * SIZE, 3)
-            )
-            sheet = Image.fromarray((grid.numpy() * 255).astype(np.uint8)).resize((1024, 256))
-            sheet.save(args.out / f"samples-{step + 1:06d}.png")
+            save_sheet(ema, pca, tokenizer, args.out / f"samples-{step + 1:06d}.png")
             clock = time.time()
-        if stop:
+        if finished:
             break
-
-
-def autoencoder(pca: tuple[Tensor, Tensor, Tensor]) -> AutoencoderTiny:
-    """An `AutoencoderTiny` whose encoder is exactly the patch projection.
-
-    Without blocks its encoder is four convolutions and no activation, so the first three can
-    move each 4x4 patch into 48 channels and the last project it. It maps [-1,1] to [0,1]
-    itself. The decoder is left for training.
-    """
-    mean, basis, scale = pca
-    vae = AutoencoderTiny(
-        encoder_block_out_channels=(48, 48, 48),
-        decoder_block_out_channels=(32, 32, 32),
-        num_encoder_blocks=(0, 0, 0),
-        num_decoder_blocks=(1, 1, 1),
-        latent_channels=CHANNELS,
-        latent_magnitude=6,
-    )
-    convs = [m for m in vae.encoder.layers.modules() if isinstance(m, nn.Conv2d)]
-    first, half, quarter, last = convs
-    with torch.no_grad():
-        for conv in convs:
-            conv.weight.zero_()
-            if conv.bias is not None:
-                conv.bias.zero_()
-        for c in range(3):
-            first.weight[c, c, 1, 1] = 1
-        # Each strided convolution gathers 2x2 blocks: output pixel (i, j) reads (2i+di, 2j+dj),
-        # which are taps 1 and 2 of a 3x3 kernel with padding 1.
-        for c in range(3):
-            for i in range(2):
-                for j in range(2):
-                    half.weight[c * 4 + i * 2 + j, c, 1 + i, 1 + j] = 1
-        for c in range(12):
-            for i in range(2):
-                for j in range(2):
-                    quarter.weight[c * 4 + i * 2 + j, c, 1 + i, 1 + j] = 1
-        projection = (basis / scale[:, None]).view(CHANNELS, 3, 4, 4)
-        for y in range(4):
-            for x in range(4):
-                slot = ((y % 2) * 2 + x % 2) * 4 + (y // 2) * 2 + x // 2
-                for c in range(3):
-                    last.weight[:, c * 16 + slot, 1, 1] = projection[:, c, y, x]
-        last.bias.copy_(-(basis @ mean) / scale)
-    return vae
-
-
-def fit_decoder(vae: AutoencoderTiny, data: Renders, steps: int, seed: int) -> float:
-    """Fit the decoder by mean squared error; returns the last hundred steps' PSNR in dB."""
-    optimizer = torch.optim.AdamW(vae.decoder.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    losses = []
-    for step in range(steps):
-        index = np.random.default_rng([seed, step]).integers(0, len(data), 16)
-        rgb = torch.from_numpy(data.rgb[index]).float().div(127.5).sub(1).permute(0, 3, 1, 2)
-        with torch.no_grad():
-            z = vae.encode(rgb).latents
-        loss = (vae.decode(z).sample - rgb).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return -10 * math.log10(np.mean(losses[-100:]) / 4)
-
-
-def export(args: argparse.Namespace) -> None:
-    """Write the diffusers directory from the averaged weights of the last checkpoint."""
-    state = torch.load(args.out / "last.pt", weights_only=True)
-    stored = load_file(args.out / "pca.safetensors")
-    pca = (stored["mean"], stored["basis"], stored["scale"])
-    tokenizer = build_tokenizer()
-    nets = build_networks(len(tokenizer))
-    nets.load_state_dict(state["ema"])
-    torch.manual_seed(args.seed)
-    vae = autoencoder(pca)
-    data = load_renders(args.data, range(1))
-    rgb = torch.from_numpy(data.rgb[:8]).float().div(255).permute(0, 3, 1, 2)
-    error = (vae.encode(rgb * 2 - 1).latents - encode(rgb, pca)).abs().max().item()
-    if error > 1e-4:
-        raise RuntimeError(f"the autoencoder's encoder is off by {error}")
-    psnr = fit_decoder(vae, data, args.decoder_steps, args.seed)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=nets["text_encoder"],
-        tokenizer=tokenizer,
-        unet=nets["unet"],
-        scheduler=scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
-    world = {
-        "nouns": sorted(FAMILIES),
-        "symmetric": sorted(SYMMETRIC),
-        "colours": sorted(COLOURS),
-        "synonyms": SYNONYMS,
-        "views": "fine",
-        "resolution": SIZE,
-        "trained_steps": state["step"],
-        "trained_images": state["step"] * args.batch,
-    }
-    (args.export / "world.json").write_text(json.dumps(world, indent=2) + "\n")
-    size = sum(f.stat().st_size for f in args.export.rglob("*") if f.is_file())
-    print(f"{args.export}: step {state['step']}, {size / 1e6:.1f} MB, decoder {psnr:.1f} dB")
+    if ranks > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(".cache/teacher"), help="training folder")
     parser.add_argument("--data", type=Path, default=Path(".cache/world"))
-    parser.add_argument("--shards", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=6e-4)
+    parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
+    parser.add_argument("--init", type=Path, help="a shipped teacher to start from")
+    parser.add_argument("--shards", type=int, default=56)
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--batch", type=int, default=32, help="views per process and step")
+    parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument(
         "--decay", type=float, default=0.3, help="last share of steps with falling lr"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=500)
-    parser.add_argument("--decoder-steps", type=int, default=1500)
-    parser.add_argument("--export", type=Path, help="write the diffusers directory and stop")
+    parser.add_argument("--probe-every", type=int, default=250)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    export(args) if args.export else train(args)
+    train(args)

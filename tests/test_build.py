@@ -56,6 +56,35 @@ def test_no_other_weight_loads_the_judge():
     assert rule.state_dict() == {}
 
 
+class OfGrids:
+    capabilities = frozenset({"grid"})
+
+
+class OfSingles:
+    capabilities = frozenset()
+
+
+def test_grids_are_asked_about_where_that_is_possible():
+    assert build.asks_grids(load_config(), OfGrids())
+    assert not build.asks_grids(load_config(), OfSingles())
+    for setting in ("views.layout=single", "views.count=6", "distill.guide=perp-neg"):
+        assert not build.asks_grids(load_config(None, None, [setting]), OfGrids())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "setting", "says"),
+    [
+        (OfSingles(), "views.count=4", "not trained on grids"),
+        (OfGrids(), "views.count=6", "not a multiple of 4"),
+        (OfGrids(), "distill.guide=perp-neg", "perp-neg steers single views"),
+    ],
+)
+def test_grids_that_cannot_be_are_refused(teacher, setting, says):
+    config = load_config(None, None, ["views.layout=grid", setting])
+    with pytest.raises(ConfigError, match=says):
+        build.asks_grids(config, teacher)
+
+
 @pytest.mark.parametrize("loss", loss_names())
 def test_every_row_builds_and_names_itself(loss):
     config = load_config(None, loss)

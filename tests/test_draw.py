@@ -61,3 +61,23 @@ def test_azimuths_see_all_sides():
 
 def test_fixed_background():
     assert torch.equal(draw_at(replace(SPEC, background=1.0), 0).background, torch.ones(4, 3))
+
+
+def test_grids_are_quarter_turns_that_share_everything_else():
+    spec = replace(SPEC, views=8, grid=True)
+    for step in range(20):
+        draw = draw_at(spec, step)
+        azimuth = draw.views.azimuth.view(2, 4)
+        first = (azimuth[:, 0] + 180) % 360 - 180
+        assert (first.abs() <= 45).all()
+        turned = (azimuth - azimuth[:, :1]) % 360
+        assert torch.allclose(
+            turned, torch.tensor([0.0, 90.0, 180.0, 270.0]).expand(2, 4), atol=1e-3
+        )
+        shared = (draw.views.elevation[:, None], draw.views.viewmats[:, 2, 3:], draw.background)
+        for value in (*shared, draw.t[:, None]):
+            fours = value.view(2, 4, -1)
+            assert (fours == fours[:, :1]).all()
+        low, high = spec.t_range(step)
+        strata = ((draw.t[::4] - low) / (high - low) * 2).floor().sort().values
+        assert strata.tolist() == [0, 1]

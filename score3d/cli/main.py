@@ -2,7 +2,7 @@
 
 import typer
 
-from score3d.cli import doctor, export, generate, losses, render, teachers
+from score3d.cli import doctor, evaluate, export, generate, losses, render, teachers
 
 app = typer.Typer(
     name="score3d",
@@ -13,6 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.command("eval")(evaluate.evaluate)
 app.command()(export.export)
 app.command()(render.render)
 app.command()(doctor.doctor)

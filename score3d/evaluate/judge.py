@@ -1,7 +1,8 @@
-"""The judge: a classifier of renders that says noun, colour and azimuth of what it sees.
+"""The judge: a classifier of renders that says noun, colour, material and azimuth of what it sees.
 
 Trained on the procedural world (`scripts/train_judge.py`), apart from the teacher: it never
-saw a generated picture. It measures; it gives no gradient.
+saw a generated picture. It measures; it gives no gradient. `assets/judge` serves runs and
+rewards; `assets/second-judge`, another network trained on other data, is for measuring only.
 """
 
 import json
@@ -12,53 +13,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.resources import resource
 
-__all__ = ["AZIMUTH_BINS", "Judge", "JudgeNet", "Verdict"]
-
-AZIMUTH_BINS = 12  # of 30 degrees, the first centred on the front
-
-
-class _Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.body = nn.Sequential(
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.down(x)).relu()
-        return (x + self.body(x)).relu()
-
-
-class JudgeNet(nn.Module):
-    """rgb [B,3,64,64] in [0,1] -> logits of nouns, of colours and of azimuth bins."""
-
-    def __init__(self, nouns: int, colours: int) -> None:
-        super().__init__()
-        self.split = (nouns, colours, AZIMUTH_BINS)
-        self.trunk = nn.Sequential(_Block(3, 32), _Block(32, 64), _Block(64, 96), _Block(96, 128))
-        self.head = nn.Linear(128 * 4 * 4, sum(self.split))
-
-    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.head(self.trunk(2 * rgb - 1).flatten(1))
-        noun, colour, azimuth = logits.split(self.split, 1)
-        return noun, colour, azimuth
+__all__ = ["Judge", "Verdict"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Per picture: noun, colour (names), azimuth (degrees, centre of the likeliest bin) and the
-    probability of each name."""
+    """Per picture: noun, colour, material (names), azimuth (degrees, centre of the likeliest
+    bin) and the probability of each name."""
 
     nouns: list[str]
     colours: list[str]
+    materials: list[str]
     azimuths: list[float]
     noun_probabilities: Tensor
     colour_probabilities: Tensor
@@ -72,7 +40,9 @@ class Judge:
         labels = json.loads((folder / "judge.json").read_text())
         self.nouns: list[str] = labels["nouns"]
         self.colours: list[str] = labels["colours"]
-        self.net = JudgeNet(len(self.nouns), len(self.colours)).eval()
+        self.materials: list[str] = labels["materials"]
+        make = NETWORKS[labels["network"]]
+        self.net = make(len(self.nouns), len(self.colours), len(self.materials)).eval()
         weights = load_file(folder / "judge.safetensors")
         self.net.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
@@ -83,10 +53,11 @@ class Judge:
         """The verdict on pictures [B,3,H,W] in [0,1], resized to 64 x 64."""
         if rgb.shape[-2:] != (64, 64):
             rgb = nn.functional.interpolate(rgb, (64, 64), mode="bilinear", antialias=True)
-        noun, colour, azimuth = self.net(rgb.float().cpu())
+        noun, colour, material, azimuth = self.net(rgb.float().cpu())
         return Verdict(
             [self.nouns[i] for i in noun.argmax(1).tolist()],
             [self.colours[i] for i in colour.argmax(1).tolist()],
+            [self.materials[i] for i in material.argmax(1).tolist()],
             [i * 360.0 / AZIMUTH_BINS for i in azimuth.argmax(1).tolist()],
             noun.softmax(1),
             colour.softmax(1),

@@ -3,30 +3,125 @@
 from numpy.random import Generator
 
 from score3d.cameras import wrap_degrees
-from score3d.world.families import FAMILIES
+from score3d.world.families import FAMILIES, SECOND_PARTS
+from score3d.world.finish import MATERIALS
 from score3d.world.palette import COLOURS
+from score3d.world.shapes import RELATIONS
 
-__all__ = ["SYNONYMS", "VIEW_STYLES", "caption", "view_phrase", "vocabulary"]
+__all__ = [
+    "PHRASES",
+    "SYNONYMS",
+    "VIEW_STYLES",
+    "caption",
+    "grid_phrase",
+    "phrase_of",
+    "view_phrase",
+    "vocabulary",
+    "with_article",
+]
 
+# Every name is one word; a caption sometimes says the synonym instead.
 SYNONYMS: dict[str, str] = {
     "airplane": "aeroplane",
-    "plane": "aeroplane",
-    "sailboat": "boat",
+    "armoire": "wardrobe",
     "automobile": "car",
     "ball": "sphere",
+    "bike": "bicycle",
+    "blimp": "airship",
     "block": "cube",
+    "bookcase": "bookshelf",
+    "bunny": "rabbit",
+    "burger": "hamburger",
+    "checked": "checkered",
+    "chopper": "helicopter",
+    "cog": "gear",
+    "cogwheel": "gear",
+    "computer": "laptop",
     "couch": "sofa",
+    "crescent": "moon",
     "cup": "mug",
-    "doughnut": "torus",
-    "puppy": "dog",
-    "piglet": "pig",
-    "spaceship": "rocket",
-    "toadstool": "mushroom",
+    "daisy": "flower",
+    "dino": "dinosaur",
+    "donut": "doughnut",
+    "dotted": "spotted",
+    "fortress": "castle",
+    "gem": "diamond",
+    "giftbox": "gift",
+    "glossy": "shiny",
     "grey": "gray",
+    "hen": "chicken",
+    "kitten": "cat",
+    "ladybird": "ladybug",
+    "lamb": "sheep",
+    "lamppost": "streetlamp",
+    "letterbox": "mailbox",
+    "loupe": "magnifier",
+    "motorbike": "motorcycle",
+    "parcel": "gift",
+    "piglet": "pig",
+    "plane": "aeroplane",
+    "polished": "shiny",
+    "pony": "horse",
+    "present": "gift",
+    "puppy": "dog",
+    "refrigerator": "fridge",
+    "rucksack": "backpack",
+    "sailboat": "boat",
+    "saucer": "ufo",
+    "serpent": "snake",
+    "skillet": "pan",
+    "sledge": "sled",
+    "sneaker": "shoe",
+    "spaceship": "rocket",
+    "spade": "shovel",
+    "spanner": "wrench",
+    "steamer": "ship",
+    "tipi": "tent",
+    "toadstool": "mushroom",
+    "tortoise": "turtle",
+    "trainer": "shoe",
+    "tub": "bathtub",
+    "tv": "television",
     "violet": "purple",
+    "zeppelin": "airship",
 }
 
-TEMPLATES = ("a {}", "{}", "a photo of a {}", "a 3d render of a {}", "a picture of a {}")
+# What people write as two words; prompts are rewritten by this before they are split.
+PHRASES: dict[str, str] = {
+    "alarm clock": "clock",
+    "bow and arrow": "bow",
+    "chess pawn": "pawn",
+    "chess rook": "rook",
+    "fire hydrant": "hydrant",
+    "flying saucer": "ufo",
+    "gift box": "gift",
+    "house plant": "houseplant",
+    "ice cream": "icecream",
+    "letter box": "mailbox",
+    "magnifying glass": "magnifier",
+    "mail box": "mailbox",
+    "palm tree": "palm",
+    "pizza slice": "pizza",
+    "polka dot": "spotted",
+    "potted plant": "houseplant",
+    "sand glass": "hourglass",
+    "street lamp": "streetlamp",
+    "street light": "streetlamp",
+    "teddy bear": "teddy",
+    "traffic light": "stoplight",
+    "wine glass": "goblet",
+}
+
+TEMPLATES = (
+    "{a}",
+    "{plain}",
+    "a photo of {a}",
+    "a 3d render of {a}",
+    "a picture of {a}",
+    "a rendering of {a}",
+    "a model of {a}",
+    "one {plain}",
+)
 
 # counter-clockwise seen from above, 45 degrees apart, azimuth 0 first; left and right are the
 # object's own (azimuth 90 stands on +x and sees the left flank of an object that faces +z)
@@ -74,18 +169,80 @@ def view_phrase(azimuth: float, elevation: float, style: str) -> str:
     return phrase
 
 
-def caption(noun: str, colour: str, azimuth: float, elevation: float, rng: Generator) -> str:
-    """A training caption with natural variation: template, synonyms, view style."""
-    words = [w for w in (colour, noun) if w]
-    if rng.random() < 0.15:
-        for i, word in enumerate(words):
-            others = [s for s, target in SYNONYMS.items() if target == word]
-            if others:
-                words[i] = others[rng.integers(len(others))]
-    if rng.random() < 0.08:
-        words = words[-1:]  # no colour named
+def grid_phrase(azimuth: float, elevation: float) -> str:
+    """The words for a 2x2 grid of views a quarter turn apart, whose first stands at `azimuth`."""
+    a, e = 15 * round(azimuth % 360 / 15) % 360, 15 * round(elevation / 15)
+    return f"four views, azimuth {a}, elevation {e}"
+
+
+def with_article(words: str) -> str:
+    """The words behind "a" or "an", as they are spoken."""
+    spoken_as_consonant = words.startswith(("uf", "un"))  # a ufo, a unicorn
+    return ("an " if words[0] in "aeiou" and not spoken_as_consonant else "a ") + words
+
+
+def phrase_of(
+    noun: str,
+    colour: str = "",
+    material: str = "matte",
+    second_colour: str | None = None,
+    relation: str | None = None,
+    second_noun: str | None = None,
+) -> str:
+    """The canonical words for an object, without an article: "shiny red car", "red chair with
+    blue legs", "red cube on top of a blue cylinder". Raises KeyError for a second colour of a
+    noun without second parts."""
+    words = " ".join(w for w in ("" if material == "matte" else material, colour, noun) if w)
+    if relation is not None:
+        return f"{words} {relation} {with_article(f'{second_colour} {second_noun}')}"
+    if second_colour is not None:
+        return f"{words} with {second_colour} {SECOND_PARTS[noun]}"
+    return words
+
+
+def caption(
+    noun: str,
+    colour: str,
+    azimuth: float,
+    elevation: float,
+    rng: Generator,
+    *,
+    material: str = "matte",
+    second_colour: str | None = None,
+    relation: str | None = None,
+    second_noun: str | None = None,
+    grid: bool = False,
+) -> str:
+    """A training caption with natural variation: template, synonyms, word order, view style.
+
+    grid: the caption of four views (`grid_phrase`) instead of one. A material other than
+    "matte" is always said, so that a caption without one stands for the plain look; a brown
+    wooden thing often goes without its colour. Other arguments as `phrase_of`.
+    """
+
+    def varied(word: str) -> str:
+        if rng.random() >= 0.1:
+            return word
+        others = [s for s, target in SYNONYMS.items() if target == word]
+        return others[rng.integers(len(others))] if others else word
+
+    if material == "matte":
+        said = "matte" if relation is None and second_colour is None and rng.random() < 0.1 else ""
+    else:
+        said = varied(material)
+    unsaid = 0.6 if material == "wooden" and colour == "brown" else 0.06
+    tint = varied(colour) if relation is not None or rng.random() >= unsaid else ""
+    order = (said, tint) if rng.random() < 0.8 else (tint, said)
+    words = " ".join(w for w in (*order, varied(noun)) if w)
+    if relation is not None:
+        words += f" {relation} " + with_article(f"{varied(str(second_colour))} {second_noun}")
+    elif second_colour is not None:
+        words += f" with {varied(second_colour)} {SECOND_PARTS[noun]}"
     template = TEMPLATES[0] if rng.random() < 0.6 else TEMPLATES[rng.integers(len(TEMPLATES))]
-    text = template.format(" ".join(words))
+    text = template.format(a=with_article(words), plain=words)
+    if grid:
+        told = rng.random() < 0.85
+        return f"{text}, {grid_phrase(azimuth, elevation) if told else 'four views'}"
     style = VIEW_STYLES[rng.choice(4, p=(0.08, 0.12, 0.25, 0.55))]
     phrase = view_phrase(azimuth, elevation, style)
     return f"{text}, {phrase}" if phrase else text
@@ -93,9 +250,15 @@ def caption(noun: str, colour: str, azimuth: float, elevation: float, rng: Gener
 
 def vocabulary() -> list[str]:
     """Every word a caption can contain, sorted; the teacher's tokenizer is built from it."""
-    words = {",", "an", *FAMILIES, *COLOURS, *SYNONYMS}
-    for text in (*TEMPLATES, *EIGHT_SIDES, "overhead side view from above below azimuth elevation"):
-        words.update(text.replace("{}", "").split())
+    words = {",", "a", "an", "with"}
+    words.update(FAMILIES, COLOURS, SYNONYMS, MATERIALS, SECOND_PARTS.values())
+    for text in (
+        *(t.format(a="", plain="") for t in TEMPLATES),
+        *EIGHT_SIDES,
+        *RELATIONS,
+        "overhead side view from above below azimuth elevation four views",
+    ):
+        words.update(text.split())
     words.update(str(v) for v in range(0, 360, 15))
     words.update(str(v) for v in range(-30, 91, 15))
     return sorted(words)

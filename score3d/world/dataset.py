@@ -8,17 +8,32 @@ import torch
 from numpy.typing import NDArray
 
 from score3d.cameras import orbit
-from score3d.world.families import FAMILIES
+from score3d.world.captions import caption
+from score3d.world.families import FAMILIES, SECOND_PARTS
+from score3d.world.finish import MATERIALS
 from score3d.world.palette import COLOURS
 from score3d.world.raster import render_shape, sample_lighting
-from score3d.world.shapes import BOUNDING_RADIUS, build
+from score3d.world.shapes import (
+    BOUNDING_RADIUS,
+    RELATIONS,
+    SIMPLE,
+    STANDS,
+    Shape,
+    build,
+    build_pair,
+)
 
 __all__ = ["SHARD_SIZE", "VERSION", "Renders", "load_renders", "render_shard", "sample_background"]
 
 # Part of the cache's name: raise it whenever anything that changes pictures changes.
-VERSION = 1
+VERSION = 3
 SHARD_SIZE = 8192
-VIEWS_PER_SHAPE = 4
+VIEWS_PER_SHAPE = 4  # a quarter turn apart: four in a row also make a grid of views
+
+
+# Shares of shapes with a relation, a material other than matte, and (where the noun has second
+# parts) a second colour; the rest is plain.
+SHARES = {"relation": 0.06, "material": 0.28, "second": 0.22}
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,9 @@ class Renders:
     """N training pictures with what is known of them.
 
     rgb [N,H,W,3] uint8; noun, colour [N] indices into the sorted names; azimuth, elevation
-    [N] degrees.
+    [N] degrees; material [N] index into MATERIALS. second_colour [N]: index into the sorted
+    colours, of the second parts or of the second object, -1 for none. relation [N] index into
+    RELATIONS and second_noun [N] into the sorted nouns, -1 for none.
     """
 
     rgb: NDArray[np.uint8]
@@ -34,9 +51,33 @@ class Renders:
     colour: NDArray[np.int64]
     azimuth: NDArray[np.float32]
     elevation: NDArray[np.float32]
+    material: NDArray[np.int64]
+    second_colour: NDArray[np.int64]
+    relation: NDArray[np.int64]
+    second_noun: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def caption(self, i: int, rng: np.random.Generator, grid: bool = False) -> str:
+        """A random caption of picture `i`; grid: of the four views that start with it."""
+        nouns, colours = _NOUNS, _COLOURS
+        second, relation = int(self.second_colour[i]), int(self.relation[i])
+        return caption(
+            nouns[self.noun[i]],
+            colours[self.colour[i]],
+            float(self.azimuth[i]),
+            float(self.elevation[i]),
+            rng,
+            material=MATERIALS[self.material[i]],
+            second_colour=None if second < 0 else colours[second],
+            relation=None if relation < 0 else RELATIONS[relation],
+            second_noun=None if relation < 0 else nouns[self.second_noun[i]],
+            grid=grid,
+        )
+
+
+_NOUNS, _COLOURS = sorted(FAMILIES), sorted(COLOURS)
 
 
 def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -47,19 +88,55 @@ def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.clip(gray + rng.uniform(-0.3, 0.3, 3), 0, 1)
 
 
+def _sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
+    """A random shape and its labels: noun, colour, material, second colour, relation, second
+    noun, with -1 for what it has not."""
+    i, j = int(rng.integers(len(_NOUNS))), int(rng.integers(len(_COLOURS)))
+    second = int((j + rng.integers(1, len(_COLOURS))) % len(_COLOURS))  # never the first colour
+    radius = BOUNDING_RADIUS * rng.uniform(0.88, 1.0)
+    draw = rng.random()
+    if draw < SHARES["relation"]:
+        k = int(rng.integers(len(RELATIONS)))
+        others = STANDS if RELATIONS[k] == "on top of" else SIMPLE
+        noun, other = SIMPLE[rng.integers(len(SIMPLE))], others[rng.integers(len(others))]
+        pair = build_pair(noun, _COLOURS[j], RELATIONS[k], other, _COLOURS[second], rng, radius)
+        return pair, (_NOUNS.index(noun), j, 0, second, k, _NOUNS.index(other))
+    noun, material = _NOUNS[i], 0
+    if draw < SHARES["relation"] + SHARES["material"]:
+        material = int(rng.integers(1, len(MATERIALS)))
+        second = -1
+    elif noun not in SECOND_PARTS or draw >= sum(SHARES.values()):
+        second = -1
+    shape = build(
+        noun,
+        _COLOURS[j],
+        rng,
+        radius,
+        material=MATERIALS[material],
+        second_colour=None if second < 0 else _COLOURS[second],
+    )
+    return shape, (i, j, material, second, -1, -1)
+
+
 def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
-    """`count` pictures; nouns and colours are uniform, four views of each shape."""
+    """`count` pictures (a multiple of 4), four views of each shape; nouns and colours are
+    uniform outside relations.
+
+    The four share elevation, distance, background and light and stand a quarter turn apart,
+    counter-clockwise from above; the first is within 45 degrees of the front.
+    """
     rng = np.random.default_rng([VERSION, seed])
-    nouns, colours = sorted(FAMILIES), sorted(COLOURS)
+    if count % VIEWS_PER_SHAPE:
+        raise ValueError(f"count must be a multiple of {VIEWS_PER_SHAPE}, got {count}")
     rgb = np.empty((count, size, size, 3), np.uint8)
-    labels = np.empty((4, count), np.float64)
+    angles = np.empty((2, count), np.float32)
+    labels = np.empty((6, count), np.int64)
     for start in range(0, count, VIEWS_PER_SHAPE):
-        n = min(VIEWS_PER_SHAPE, count - start)
-        i, j = rng.integers(len(nouns)), rng.integers(len(colours))
-        shape = build(nouns[i], colours[j], rng, BOUNDING_RADIUS * rng.uniform(0.88, 1.0))
-        azimuth = rng.uniform(-180, 180, n)
-        steep = rng.random(n) < 0.15
-        elevation = np.where(steep, rng.uniform(50, 80, n), rng.uniform(-15, 50, n))
+        row = slice(start, start + VIEWS_PER_SHAPE)
+        shape, known = _sample_shape(rng)
+        azimuth = rng.uniform(-45, 45) + 90 * np.arange(VIEWS_PER_SHAPE)
+        steep = rng.random() < 0.15
+        elevation = np.full(VIEWS_PER_SHAPE, rng.uniform(50, 80) if steep else rng.uniform(-15, 50))
         cameras = orbit(
             torch.from_numpy(azimuth),
             torch.from_numpy(elevation),
@@ -68,17 +145,16 @@ def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
             size,
             size,
         )
-        backgrounds = np.stack([sample_background(rng) for _ in range(n)])
+        backgrounds = np.tile(sample_background(rng), (VIEWS_PER_SHAPE, 1))
         pictures, _, _ = render_shape(shape, cameras, backgrounds, sample_lighting(rng))
-        rgb[start : start + n] = np.round(pictures * 255)
-        labels[:, start : start + n] = (np.full(n, i), np.full(n, j), azimuth, elevation)
-    return Renders(
-        rgb, labels[0].astype(np.int64), labels[1].astype(np.int64), *labels[2:].astype(np.float32)
-    )
+        rgb[row] = np.round(pictures * 255)
+        angles[:, row] = (azimuth + 180) % 360 - 180, elevation
+        labels[:, row] = np.array(known)[:, None]
+    return Renders(rgb, labels[0], labels[1], angles[0], angles[1], *labels[2:])
 
 
 def load_renders(folder: Path, seeds: range, size: int = 64) -> Renders:
-    """The shards of `seeds`, rendered into `folder` on first use, memory-mapped per shard."""
+    """The shards of `seeds`, rendered into `folder` on first use."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = []
     for seed in seeds:

@@ -1,6 +1,8 @@
 """A z-buffer renderer for training pictures: flat-shaded triangles, supersampled.
 
-Not differentiable; hundreds of pictures per second and core.
+Not differentiable; hundreds of pictures per second and core. Visibility comes first and
+shading after it, once per sample: the position under a sample follows from its depth, so
+patterns and highlights cost nothing where another face covers them.
 """
 
 import numpy as np
@@ -8,12 +10,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from score3d.cameras import Cameras
+from score3d.world.finish import MATERIALS
 from score3d.world.shapes import Shape
 
-__all__ = ["Lighting", "render_shape", "sample_lighting"]
+__all__ = ["Lighting", "face_owners", "render_shape", "sample_lighting"]
 
 # ambient, key and headlight strengths, then the key light's direction (world, unit length)
 Lighting = tuple[float, float, float, NDArray[np.float64]]
+
+SHINY, METALLIC, WOODEN, STRIPED, CHECKERED, SPOTTED = range(1, len(MATERIALS))
+# cosine of the largest turn across an edge that is shaded as a smooth surface
+CREASE = 0.85
 
 
 def sample_lighting(rng: np.random.Generator) -> Lighting:
@@ -30,33 +37,236 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
 
 
 @njit(cache=True, nogil=True)
-def _fill(px, depth, faces, shade, image, zbuffer):
+def _normals(vertices, faces, smoothly):
+    """Unit normals of faces [F,3] and, if asked for, of vertices [V,3].
+
+    A vertex weighs its faces by their angles there: by area, the rim of a thin plate would
+    look like a curved surface.
+    """
+    flat = np.zeros((faces.shape[0], 3))
+    smooth = np.zeros(vertices.shape)
+    for k in range(faces.shape[0]):
+        a, b, c = vertices[faces[k, 0]], vertices[faces[k, 1]], vertices[faces[k, 2]]
+        n = np.cross(b - a, c - a)
+        flat[k] = n / max(np.sqrt((n * n).sum()), 1e-12)
+        if not smoothly:
+            continue
+        for m in range(3):
+            corner = vertices[faces[k, m]]
+            d = vertices[faces[k, (m + 1) % 3]] - corner
+            e = vertices[faces[k, (m + 2) % 3]] - corner
+            size = np.sqrt((d * d).sum() * (e * e).sum())
+            cosine = (d * e).sum() / size if size > 1e-18 else 1.0
+            smooth[faces[k, m]] += flat[k] * np.arccos(min(max(cosine, -1.0), 1.0))
+    if smoothly:
+        for i in range(len(smooth)):
+            smooth[i] /= max(np.sqrt((smooth[i] * smooth[i]).sum()), 1e-12)
+    return flat, smooth
+
+
+@njit(cache=True, nogil=True)
+def _light(vertices, faces, flat, eye, ambient, key, head, direction):
+    """Diffuse light of each face [F].
+
+    Faces are lit on the side one sees, so that thin open surfaces need no second copy.
+    """
+    light = np.empty(faces.shape[0])
+    for k in range(faces.shape[0]):
+        a, b, c = faces[k, 0], faces[k, 1], faces[k, 2]
+        lit = facing = length = 0.0
+        for j in range(3):
+            d = eye[j] - (vertices[a, j] + vertices[b, j] + vertices[c, j]) / 3
+            facing += flat[k, j] * d
+            length += d * d
+            lit += flat[k, j] * direction[j]
+        if facing < 0:
+            lit = -lit
+        light[k] = ambient + key * max(lit, 0.0) + head * abs(facing) / np.sqrt(length)
+    return light
+
+
+@njit(cache=True, nogil=True)
+def _fill(px, depth, faces, owner, zbuffer):
+    """Nearest face of each sample: inverse depth into `zbuffer`, its index into `owner`."""
     h, w = zbuffer.shape
+    a1, b1 = np.empty(3), np.empty(3)
     for k in range(faces.shape[0]):
         a, b, c = faces[k, 0], faces[k, 1], faces[k, 2]
         x0, y0, x1, y1, x2, y2 = px[a, 0], px[a, 1], px[b, 0], px[b, 1], px[c, 0], px[c, 1]
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < 1e-9 or depth[a] <= 0 or depth[b] <= 0 or depth[c] <= 0:
             continue
-        left = max(int(np.floor(min(x0, x1, x2) - 0.5)), 0)
-        right = min(int(np.ceil(max(x0, x1, x2) + 0.5)), w)
-        top = max(int(np.floor(min(y0, y1, y2) - 0.5)), 0)
-        bottom = min(int(np.ceil(max(y0, y1, y2) + 0.5)), h)
+        top = max(int(np.ceil(min(y0, y1, y2) - 0.5)), 0)
+        bottom = min(int(np.floor(max(y0, y1, y2) - 0.5)), h - 1)
         inv = 1.0 / area
         za, zb, zc = 1.0 / depth[a], 1.0 / depth[b], 1.0 / depth[c]
-        for y in range(top, bottom):
-            for x in range(left, right):
-                u, v = x + 0.5, y + 0.5
-                w1 = ((u - x0) * (y2 - y0) - (x2 - x0) * (v - y0)) * inv
-                w2 = ((x1 - x0) * (v - y0) - (u - x0) * (y1 - y0)) * inv
-                w0 = 1.0 - w1 - w2
-                if w0 >= 0 and w1 >= 0 and w2 >= 0:
-                    z = w0 * za + w1 * zb + w2 * zc
-                    if z > zbuffer[y, x]:
-                        zbuffer[y, x] = z
-                        image[y, x, 0] = shade[k, 0]
-                        image[y, x, 1] = shade[k, 1]
-                        image[y, x, 2] = shade[k, 2]
+        # Along a row each barycentric weight is a1 x + b1: three inequalities bound the span.
+        a1[1], a1[2] = (y2 - y0) * inv, (y0 - y1) * inv
+        a1[0] = -a1[1] - a1[2]
+        for y in range(top, bottom + 1):
+            v = y + 0.5
+            b1[1] = (-x0 * (y2 - y0) - (x2 - x0) * (v - y0)) * inv
+            b1[2] = ((x1 - x0) * (v - y0) + x0 * (y1 - y0)) * inv
+            b1[0] = 1.0 - b1[1] - b1[2]
+            low, high = 0.5, w - 0.5
+            for e in range(3):
+                if a1[e] > 1e-12:
+                    low = max(low, -b1[e] / a1[e])
+                elif a1[e] < -1e-12:
+                    high = min(high, -b1[e] / a1[e])
+                elif b1[e] < 0:
+                    high = -1.0
+            if high < low:
+                continue
+            dz = a1[0] * za + a1[1] * zb + a1[2] * zc
+            z0 = b1[0] * za + b1[1] * zb + b1[2] * zc
+            for x in range(int(np.ceil(low - 0.5)), int(np.floor(high - 0.5)) + 1):
+                z = z0 + dz * (x + 0.5)
+                if z > zbuffer[y, x]:
+                    zbuffer[y, x] = z
+                    owner[y, x] = k
+
+
+@njit(cache=True, nogil=True)
+def _pattern(kind, q):
+    """0 for the object's own colour, 1 for the pattern's; for grain, how dark it is."""
+    if kind == STRIPED:
+        return 1.0 if q[0] - np.floor(q[0]) < 0.5 else 0.0
+    if kind == CHECKERED:
+        return float(int(np.floor(q[0]) + np.floor(q[1]) + np.floor(q[2])) & 1)
+    if kind == SPOTTED:
+        d = 0.0
+        for j in range(3):
+            d += (q[j] - np.floor(q[j]) - 0.5) ** 2
+        return 1.0 if d < 0.145 else 0.0
+    ring = np.sqrt(q[0] * q[0] + q[1] * q[1]) + 0.25 * np.sin(0.9 * q[2]) + 0.2 * np.sin(q[0])
+    ring -= np.floor(ring)
+    return 0.15 + 0.85 * ring * ring
+
+
+@njit(cache=True, nogil=True)
+def _smooth_normal(p, face, vertices, flat, smooth):
+    """The normal at p, interpolated over the corners whose surface is not creased, and whether
+    the face is part of a curved surface at all."""
+    a, b, c = vertices[face[0]], vertices[face[1]], vertices[face[2]]
+    n = np.cross(b - a, c - a)
+    area = max((n * n).sum(), 1e-18)
+    w1 = (np.cross(p - a, c - a) * n).sum() / area
+    w2 = (np.cross(b - a, p - a) * n).sum() / area
+    out, curved = np.zeros(3), False
+    for m, weight in ((0, 1 - w1 - w2), (1, w1), (2, w2)):
+        s = smooth[face[m]]
+        turn = (s * flat).sum()
+        out += weight * (s if turn > CREASE else flat)
+        curved |= CREASE < turn < 0.9999
+    return out / max(np.sqrt((out * out).sum()), 1e-12), curved
+
+
+@njit(cache=True, nogil=True)
+def _gloss(kind, n, curved, to_eye, direction, base, light, out):
+    """Shiny: plastic with highlights. Metallic: a tinted mirror of a bright sky."""
+    facing = (n * to_eye).sum()
+    if facing < 0:
+        n, facing = -n, -facing
+    mirror = 2 * facing * n - to_eye
+    # The second highlight comes from above the camera: the key light never reaches the back.
+    over = to_eye + np.array([0.0, 0.7, 0.0])
+    over /= np.sqrt((over * over).sum())
+    gleam = max((mirror * direction).sum(), 0.0)
+    second = max((mirror * over).sum(), 0.0)
+    # A flat face, on which a highlight is everywhere or nowhere, reflects strip lights.
+    strip = 3.2 * (0.55 * mirror[0] + 0.5 * mirror[1] + 0.67 * mirror[2])
+    strip = 1.0 if not curved and strip - np.floor(strip) < 0.22 else 0.0
+    if kind == SHINY:
+        white = 0.85 * gleam**24 + 0.6 * second**30 + 0.25 * (1 - facing) ** 4 + 0.22 * strip
+        for j in range(3):
+            out[j] = base[j] * light + white
+    else:
+        t = min(max((mirror[1] + 0.25) / 0.4, 0.0), 1.0)
+        sky = 0.36 + 0.54 * t * t * (3 - 2 * t) + 0.2 * mirror[1] + 0.3 * strip
+        white = 0.8 * gleam**12 + 0.35 * second**16 + 0.3 * (1 - facing) ** 4
+        for j in range(3):
+            # metal tints what it reflects
+            out[j] = base[j] * (sky + 0.1) + (0.35 + 0.65 * base[j]) * white
+
+
+@njit(cache=True, nogil=True)
+def _resolve(
+    owner, zbuffer, s, background, colours, light, kind, finished, frame, offset, other,
+    vertices, faces, flat, smooth, rotation, eye, fx, fy, cx, cy, direction, rgb, alpha, depth,
+):  # fmt: skip
+    """Shade the samples and average s x s of them per pixel."""
+    colour, p, q, to_eye = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            total = np.zeros(3)
+            hits, sum_z = 0, 0.0
+            for sy in range(y * s, y * s + s):
+                for sx in range(x * s, x * s + s):
+                    if zbuffer[sy, sx] <= 0:
+                        total += background
+                        continue
+                    k, z = owner[sy, sx], 1 / zbuffer[sy, sx]
+                    hits += 1
+                    sum_z += z
+                    for j in range(3):
+                        colour[j] = colours[k, j] * light[k]
+                    if kind > 0 and finished[k]:
+                        lx, ly = ((sx + 0.5) / s - cx) / fx * z, ((sy + 0.5) / s - cy) / fy * z
+                        for j in range(3):
+                            p[j] = rotation[0, j] * lx + rotation[1, j] * ly + rotation[2, j] * z
+                            to_eye[j] = -p[j]
+                            p[j] += eye[j]
+                        if kind <= METALLIC:
+                            n, curved = _smooth_normal(p, faces[k], vertices, flat[k], smooth)
+                            unit = to_eye / np.sqrt((to_eye * to_eye).sum())
+                            _gloss(kind, n, curved, unit, direction, colours[k], light[k], colour)
+                        else:
+                            for j in range(3):
+                                q[j] = offset[j]
+                                for m in range(3):
+                                    q[j] += frame[j, m] * p[m]
+                            t = _pattern(kind, q)
+                            for j in range(3):
+                                if kind == WOODEN:
+                                    # the lift shows the grain of black wood too
+                                    colour[j] = colour[j] * (1.05 - 0.5 * t) + 0.07 * (1 - t)
+                                elif t > 0:
+                                    colour[j] = other[j] * light[k]
+                    for j in range(3):
+                        total[j] += min(max(colour[j], 0.0), 1.0)
+            for j in range(3):
+                rgb[y, x, j] = total[j] / (s * s)
+            alpha[y, x] = hits / (s * s)
+            depth[y, x] = sum_z / max(hits, 1)
+
+
+def _visibility(vertices, faces, view, K, s: int, height: int, width: int):
+    """Owner and inverse depth [H s,W s] of the samples of one camera."""
+    local = vertices @ view[:3, :3].T + view[:3, 3]
+    z = np.ascontiguousarray(local[:, 2])
+    px = local[:, :2] / np.maximum(z, 1e-6)[:, None] * (K[0, 0], K[1, 1]) + K[:2, 2]
+    zbuffer = np.zeros((height * s, width * s))
+    owner = np.zeros((height * s, width * s), np.int64)
+    _fill(px * s, z, faces, owner, zbuffer)
+    return owner, zbuffer
+
+
+def face_owners(shape: Shape, cameras: Cameras) -> NDArray[np.int64]:
+    """Sorted indices of the faces of which any camera shows at least one pixel centre."""
+    found = []
+    for view, K in zip(cameras.viewmats.numpy(), cameras.Ks.numpy(), strict=True):
+        owner, zbuffer = _visibility(
+            shape.vertices,
+            shape.faces,
+            view.astype(np.float64),
+            K.astype(np.float64),
+            1,
+            cameras.height,
+            cameras.width,
+        )
+        found.append(np.unique(owner[zbuffer > 0]))
+    return np.unique(np.concatenate(found))
 
 
 def render_shape(
@@ -72,44 +282,26 @@ def render_shape(
     depth [B,H,W] along the viewing axis in world units (0 where nothing is hit).
     """
     s = supersample
-    h, w = cameras.height * s, cameras.width * s
-    corners = shape.vertices[shape.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    centres = corners.mean(1)
+    h, w = cameras.height, cameras.width
     ambient, key, head, direction = lighting
+    vertices, faces, finish = shape.vertices, shape.faces, shape.finish
+    finished = np.zeros(len(faces), np.bool_) if shape.finished is None else shape.finished
+    flat, smooth = _normals(vertices, faces, finish.kind in (SHINY, METALLIC))
+    colours = np.ascontiguousarray(shape.face_colours, dtype=np.float64)
     views = cameras.viewmats.numpy().astype(np.float64)
     focal = cameras.Ks.numpy().astype(np.float64)
-    rgb = np.empty((len(views), cameras.height, cameras.width, 3), np.float32)
+    rgb = np.empty((len(views), h, w, 3), np.float32)
     alpha = np.empty(rgb.shape[:3], np.float32)
     depth = np.empty(rgb.shape[:3], np.float32)
     for i, (view, K) in enumerate(zip(views, focal, strict=True)):
-        eye = -view[:3, :3].T @ view[:3, 3]
-        to_eye = eye - centres
-        to_eye /= np.linalg.norm(to_eye, axis=1, keepdims=True)
-        facing = (normals * to_eye).sum(1)
-        # Faces are lit on the side one sees, so that thin open surfaces need no second copy.
-        n = normals * np.where(facing < 0, -1.0, 1.0)[:, None]
-        light = ambient + key * np.maximum(n @ direction, 0) + head * np.abs(facing)
-        shade = np.clip(shape.face_colours * light[:, None], 0, 1)
-        local = shape.vertices @ view[:3, :3].T + view[:3, 3]
-        z = local[:, 2]
-        safe = np.where(z > 1e-6, z, 1e-6)
-        px = np.stack(
-            [local[:, 0] / safe * K[0, 0] + K[0, 2], local[:, 1] / safe * K[1, 1] + K[1, 2]], 1
-        )
-        image = np.empty((h, w, 3))
-        image[:] = backgrounds[i]
-        zbuffer = np.zeros((h, w))
-        _fill(px * s, z, shape.faces, shade, image, zbuffer)
-        hit = zbuffer > 0
-        hits = hit.reshape(h // s, s, w // s, s)
-        rgb[i] = image.reshape(h // s, s, w // s, s, 3).mean((1, 3))
-        alpha[i] = hits.mean((1, 3))
-        total = (
-            np.where(hit, 1 / np.where(hit, zbuffer, 1), 0)
-            .reshape(h // s, s, w // s, s)
-            .sum((1, 3))
-        )
-        depth[i] = total / np.maximum(hits.sum((1, 3)), 1)
+        rotation = np.ascontiguousarray(view[:3, :3])
+        eye = -rotation.T @ view[:3, 3]
+        light = _light(vertices, faces, flat, eye, ambient, key, head, direction)
+        owner, zbuffer = _visibility(vertices, faces, view, K, s, h, w)
+        _resolve(
+            owner, zbuffer, s, np.asarray(backgrounds[i], np.float64), colours, light,
+            finish.kind, finished, finish.frame, finish.offset, finish.colour,
+            vertices, faces, flat, smooth, rotation, eye,
+            K[0, 0], K[1, 1], K[0, 2], K[1, 2], direction, rgb[i], alpha[i], depth[i],
+        )  # fmt: skip
     return rgb, alpha, depth

@@ -13,6 +13,12 @@ from score3d.world.primitives import (
     tube,
 )
 
+SECOND_PARTS = {
+    "dog": "ears",
+    "duck": "beak",
+    "snowman": "hat",
+}
+
 
 def _quadruped(
     r: Generator, body, leg_h: float, leg_r: float, feet: str = "main"
@@ -56,7 +62,7 @@ def dog(r: Generator) -> Parts:
     ]
     for s in (-1, 1):
         ear = ellipsoid(0.035, 0.12, 0.07, (s * h * 1.0, hy - 0.02, hz - 0.02), 10)
-        parts.append((ear, "main" if r.random() < 0.3 else "dark"))
+        parts.append((ear, "main*" if r.random() < 0.3 else "dark*"))
         parts.append(
             (ellipsoid(0.028, 0.028, 0.02, (s * h * 0.42, hy + 0.05, hz + h * 0.88), 8), "dark")
         )
@@ -106,7 +112,7 @@ def duck(r: Generator) -> Parts:
         (ellipsoid(rx, ry, rz, (0, ry, 0), 20), "main"),
         (ellipsoid(h * 0.75, h * 1.1, h * 0.75, (0, ry * 1.75, hz), 12), "main"),
         (ellipsoid(h, h, h, (0, hy, hz), 16), "main"),
-        (ellipsoid(h * 0.55, h * 0.22, h * 0.75, (0, hy - 0.03, hz + h * 1.2), 12), "carrot"),
+        (ellipsoid(h * 0.55, h * 0.22, h * 0.75, (0, hy - 0.03, hz + h * 1.2), 12), "carrot*"),
         (moved(tail, y=ry * 1.1, z=-rz * 0.75), "main"),
     ]
     for s in (-1, 1):
@@ -129,8 +135,8 @@ def snowman(r: Generator) -> Parts:
         (ellipsoid(b, b, b, (0, yb, 0)), "main"),
         (ellipsoid(c, c, c, (0, yc, 0)), "main"),
         (moved(rotated(cone(0.05, 0, 0.26, 10), "x", 90), y=yc, z=c * 0.9), "carrot"),
-        (cylinder(c * 1.35, top - 0.02, top + 0.03), "dark"),
-        (cylinder(c * 0.85, top, top + r.uniform(0.16, 0.26)), "dark"),
+        (cylinder(c * 1.35, top - 0.02, top + 0.03), "dark*"),
+        (cylinder(c * 0.85, top, top + r.uniform(0.16, 0.26)), "dark*"),
     ]
     for x in (-0.4, 0.4):
         parts.append((ellipsoid(0.032, 0.032, 0.032, (x * c, yc + c * 0.35, c * 0.85), 8), "dark"))
@@ -141,3 +147,6 @@ def snowman(r: Generator) -> Parts:
         arm = [(s * b * 0.8, yb + 0.05, 0), (s * (b + 0.32), yb + r.uniform(0.1, 0.3), 0.03)]
         parts.append((tube(arm, 0.025, 6), "wood"))
     return parts
+
+
+FAMILIES = {f.__name__: f for f in (dog, duck, pig, snowman)}

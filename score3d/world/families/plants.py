@@ -14,6 +14,14 @@ from score3d.world.primitives import (
     tube,
 )
 
+SECOND_PARTS = {
+    "mushroom": "stem",
+    "tree": "trunk",
+    "fir": "trunk",
+    "apple": "leaf",
+    "cactus": "pot",
+}
+
 
 def mushroom(r: Generator) -> Parts:
     cap, h, stem = r.uniform(0.42, 0.58), r.uniform(0.28, 0.42), r.uniform(0.11, 0.17)
@@ -21,7 +29,7 @@ def mushroom(r: Generator) -> Parts:
     dome = [(0, 0.5), (cap * 0.55, 0.5)]
     dome += list(zip(cap * np.cos(t), 0.53 + h * np.sin(t), strict=True))
     parts: Parts = [
-        (lathe([(0, 0), (stem * 1.35, 0), (stem, 0.18), (stem * 0.9, 0.55)]), "cream"),
+        (lathe([(0, 0), (stem * 1.35, 0), (stem, 0.18), (stem * 0.9, 0.55)]), "cream*"),
         (lathe(dome, 28), "main"),
     ]
     for k in range(r.integers(6, 11)):
@@ -38,7 +46,9 @@ def mushroom(r: Generator) -> Parts:
 
 def tree(r: Generator) -> Parts:
     trunk, rad = r.uniform(0.4, 0.55), r.uniform(0.3, 0.38)
-    parts: Parts = [(lathe([(0, 0), (0.1, 0), (0.065, trunk + 0.1), (0, trunk + 0.1)], 14), "wood")]
+    parts: Parts = [
+        (lathe([(0, 0), (0.1, 0), (0.065, trunk + 0.1), (0, trunk + 0.1)], 14), "wood*")
+    ]
     parts.append((ellipsoid(rad, rad, rad, (0, trunk + rad * 0.75, 0), 16), "main"))
     for k in range(r.integers(4, 7)):
         a, s = k * 1.3 + r.uniform(-0.3, 0.3), rad * r.uniform(0.5, 0.7)
@@ -48,7 +58,7 @@ def tree(r: Generator) -> Parts:
 
 
 def fir(r: Generator) -> Parts:
-    parts: Parts = [(cylinder(0.07, 0, 0.25, segments=12), "wood")]
+    parts: Parts = [(cylinder(0.07, 0, 0.25, segments=12), "wood*")]
     n, rad = int(r.integers(3, 5)), r.uniform(0.36, 0.44)
     for k in range(n):
         y, s = 0.2 + k * 0.26, rad * (1 - 0.22 * k)
@@ -71,14 +81,14 @@ def apple(r: Generator) -> Parts:
     return [
         (lathe(profile, 26), "main"),
         (tube([(0, 0.22, 0), (0.03, 0.42, 0), (0.06, 0.52, 0)], 0.028, 8), "wood"),
-        (rotated(leaf, "y", np.degrees(a)), "leaf"),
+        (rotated(leaf, "y", np.degrees(a)), "leaf*"),
     ]
 
 
 def cactus(r: Generator) -> Parts:
     rad, h = r.uniform(0.12, 0.15), r.uniform(0.75, 0.95)
     parts: Parts = [
-        (cylinder(0.2, 0, 0.26, 0.26), "carrot"),
+        (cylinder(0.2, 0, 0.26, 0.26), "carrot*"),
         (tube([(0, 0.2, 0), (0, h + 0.1, 0)], rad, 14), "main"),
         (ellipsoid(rad, rad, rad, (0, h + 0.1, 0), 14), "main"),
     ]
@@ -90,3 +100,7 @@ def cactus(r: Generator) -> Parts:
             (ellipsoid(rad * 0.6, rad * 0.6, rad * 0.6, (s * 0.28, y + top, 0), 10), "main")
         )
     return parts
+
+
+FAMILIES = {f.__name__: f for f in (apple, cactus, fir, mushroom, tree)}
+SYMMETRIC = "apple cactus fir mushroom tree"

@@ -36,3 +36,15 @@ def pyramid(r: Generator) -> Parts:
 def the_torus(r: Generator) -> Parts:
     g = torus(0.5, r.uniform(0.14, 0.2))
     return [(rotated(g, "x", 90) if r.random() < 0.5 else g, "main")]
+
+
+FAMILIES = {
+    "cone": the_cone,
+    "cube": cube,
+    "cylinder": the_cylinder,
+    "pyramid": pyramid,
+    "sphere": sphere,
+    "torus": the_torus,
+}
+SYMMETRIC = "cone cube cylinder pyramid sphere torus"
+SECOND_PARTS: dict[str, str] = {}

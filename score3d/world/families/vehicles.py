@@ -15,6 +15,14 @@ from score3d.world.primitives import (
     tube,
 )
 
+SECOND_PARTS = {
+    "car": "wheels",
+    "boat": "sails",
+    "aeroplane": "wings",
+    "rocket": "fins",
+    "robot": "arms",
+}
+
 
 def _wheels(
     parts: Parts, x: float, zs: tuple[float, ...], radius: float, width: float = 0.1
@@ -22,7 +30,7 @@ def _wheels(
     for s in (-1, 1):
         for z in zs:
             wheel = rotated(cylinder(radius, -width / 2, width / 2, segments=18), "z", 90)
-            parts.append((moved(wheel, s * x, radius, z), "dark"))
+            parts.append((moved(wheel, s * x, radius, z), "dark*"))
             hub = rotated(
                 cylinder(radius * 0.45, -width / 2 - 0.01, width / 2 + 0.01, segments=10), "z", 90
             )
@@ -74,10 +82,10 @@ def boat(r: Generator) -> Parts:
     sail = prism([(-0.42, h + 0.1), (-0.03, h + 0.1), (-0.03, h + mast * 0.92)], 0.02)
     jib = prism([(0.03, h + 0.12), (0.36, h + 0.12), (0.03, h + mast * 0.75)], 0.02)
     return [
-        ((v, np.array(f)), "main"),
+        ((v, np.array(f)[:, ::-1]), "main"),
         (tube([(0, h * 0.5, 0), (0, h + mast, 0)], 0.022, 8), "wood"),
-        (rotated(sail, "y", -90), "snow"),
-        (rotated(jib, "y", -90), "snow"),
+        (rotated(sail, "y", -90), "snow*"),
+        (rotated(jib, "y", -90), "snow*"),
     ]
 
 
@@ -89,8 +97,8 @@ def aeroplane(r: Generator) -> Parts:
     fin = [(-length * 0.49, 0), (-length * 0.28, 0), (-length * 0.42, 0.28), (-length * 0.5, 0.28)]
     parts: Parts = [
         (fuselage, "main"),
-        (box(span, 0.04, chord, (0, 0, length * 0.05)), "main"),
-        (box(span * 0.38, 0.035, chord * 0.55, (0, 0.04, -length * 0.44)), "main"),
+        (box(span, 0.04, chord, (0, 0, length * 0.05)), "main*"),
+        (box(span * 0.38, 0.035, chord * 0.55, (0, 0.04, -length * 0.44)), "main*"),
         (rotated(prism(fin, 0.04), "y", -90), "main"),
         (ellipsoid(rad * 0.7, rad * 0.6, rad * 1.3, (0, rad * 0.75, length * 0.27), 12), "glass"),
     ]
@@ -119,7 +127,7 @@ def rocket(r: Generator) -> Parts:
     ]
     fin = [(rad * 0.8, 0.4), (rad * 0.8, 0.12), (rad * 2.1, 0.0), (rad * 2.1, 0.12)]
     for k in range(4):
-        parts.append((rotated(prism(fin, 0.04), "y", 90 * k + 45), "main"))
+        parts.append((rotated(prism(fin, 0.04), "y", 90 * k + 45), "main*"))
     return parts
 
 
@@ -139,9 +147,12 @@ def robot(r: Generator) -> Parts:
     for s in (-1, 1):
         parts.append((box(0.13, leg, 0.16, (s * w * 0.27, leg / 2, 0)), "metal"))
         parts.append((box(0.17, 0.08, 0.26, (s * w * 0.27, 0.04, 0.04)), "dark"))
-        parts.append((box(0.11, h * 0.95, 0.13, (s * (w / 2 + 0.08), leg + h * 0.52, 0)), "main"))
+        parts.append((box(0.11, h * 0.95, 0.13, (s * (w / 2 + 0.08), leg + h * 0.52, 0)), "main*"))
         parts.append((ellipsoid(0.075, 0.075, 0.075, (s * (w / 2 + 0.08), leg, 0), 10), "dark"))
         parts.append(
             (ellipsoid(0.055, 0.055, 0.03, (s * head * 0.28, yh + 0.04, head / 2), 10), "light")
         )
     return parts
+
+
+FAMILIES = {f.__name__: f for f in (aeroplane, boat, car, robot, rocket)}

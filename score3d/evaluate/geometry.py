@@ -1,0 +1,128 @@
+"""How near an asset's geometry is to the objects its prompt names.
+
+The world behind the embedded teacher is known, so what is generated can be held against it:
+Chamfer distance and silhouette overlap with the nearest of many instances of the noun. Both
+after centring and scaling, since a prompt says nothing about size.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from score3d.cameras import Cameras, orbit, turntable
+from score3d.files.splats import Splats
+from score3d.render import rasterization
+from score3d.world.clouds import instance_clouds, instance_silhouettes
+from score3d.world.shapes import BOUNDING_RADIUS
+
+__all__ = ["Geometry", "chamfer", "compare_geometry", "normalised", "visible_points"]
+
+INSTANCES, POINTS, SIDE = 64, 2048, 64
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Distances to the nearest of the instances.
+
+    chamfer: mean distance from either surface to the other, summed over both directions, in
+    radii of the bounding sphere. iou: mean intersection over union of 8 silhouettes.
+    """
+
+    chamfer: float
+    iou: float
+
+
+def _silhouette_cameras() -> Cameras:
+    return turntable(8, SIDE)
+
+
+@torch.no_grad()
+def _depths(splats: Splats, cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """Expected depth and alpha, each [B,H,W]."""
+    picture, alpha, _ = rasterization(
+        torch.from_numpy(splats.means),
+        torch.from_numpy(splats.quats),
+        torch.from_numpy(splats.log_scales).exp(),
+        torch.from_numpy(splats.opacities),
+        torch.from_numpy(splats.rgb),
+        cameras.viewmats,
+        cameras.Ks,
+        cameras.width,
+        cameras.height,
+        render_mode="ED",
+    )
+    return picture[..., 0], alpha[..., 0]
+
+
+def visible_points(splats: Splats, views: int = 24, side: int = 96) -> NDArray[np.float32]:
+    """[P,3]: the surface as seen from all around, from depth pictures of `views` cameras.
+
+    Gaussians inside an object are no surface of it, so they are not asked where they are.
+    Raises ValueError if nothing is opaque enough to be seen.
+    """
+    k = torch.arange(views) + 0.5
+    elevation = torch.rad2deg(torch.asin(1 - 2 * k / views))
+    cameras = orbit(k * 137.508 % 360, elevation, 2.0, 40.0, side, side)
+    depth, alpha = _depths(splats, cameras)
+    y, x = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+    pixels = torch.stack([x, y, torch.ones_like(x)], -1)
+    rays = torch.einsum("bij,hwj->bhwi", torch.linalg.inv(cameras.Ks), pixels)
+    local = rays * depth[..., None]
+    rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
+    world = torch.einsum("bji,bhwj->bhwi", rotation, local - shift[:, None, None])
+    points = world[alpha > 0.5].numpy()
+    if not len(points):
+        raise ValueError("nothing in the scene is opaque enough to have a surface")
+    return points
+
+
+def _box(points: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """Centre of the bounding box, and the radius around it that holds 99.5 % of the points: a
+    few stray splats must not shrink all the rest."""
+    low, high = np.quantile(points, (0.0025, 0.9975), axis=0)
+    centre = (low + high) / 2
+    return centre, float(np.quantile(np.linalg.norm(points - centre, axis=1), 0.995))
+
+
+def normalised(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The points around their centre, in radii of their bounding sphere."""
+    centre, radius = _box(points)
+    return ((points - centre) / max(radius, 1e-9)).astype(np.float32)
+
+
+def chamfer(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Mean distance from a to b plus mean distance from b to a (not squared)."""
+    to_b, to_a = cKDTree(b).query(a)[0], cKDTree(a).query(b)[0]
+    return float(to_b.mean() + to_a.mean())
+
+
+@lru_cache(maxsize=8)
+def _truth(noun: str) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+    clouds = [normalised(c) for c in instance_clouds(noun, INSTANCES, POINTS)]
+    return clouds, instance_silhouettes(noun, _silhouette_cameras(), INSTANCES)
+
+
+def compare_geometry(splats: Splats, noun: str) -> Geometry:
+    """Against 64 instances of `noun`. Raises ValueError for a scene without a surface, KeyError
+    for a noun the world does not have."""
+    clouds, silhouettes = _truth(noun)
+    seen = visible_points(splats)
+    centre, radius = _box(seen)
+    rng = np.random.default_rng(0)
+    points = normalised(seen)[rng.choice(len(seen), POINTS, replace=len(seen) < POINTS)]
+    scale = BOUNDING_RADIUS / max(radius, 1e-9)
+    placed = replace(
+        splats,
+        means=(splats.means - centre.astype(np.float32)) * np.float32(scale),
+        log_scales=splats.log_scales + np.float32(np.log(scale)),
+    )
+    _, alpha = _depths(placed, _silhouette_cameras())
+    mine = alpha.numpy() > 0.5
+    both = (silhouettes & mine).sum((2, 3))
+    either = (silhouettes | mine).sum((2, 3))
+    overlap = (both / np.maximum(either, 1)).mean(1)
+    return Geometry(min(chamfer(points, c) for c in clouds), float(overlap.max()))
