@@ -20,7 +20,7 @@ class Teacher(GaussianTeacher):
     """The oracle, which also takes a picture and has a world of one word."""
 
     capabilities = frozenset({"instruct"})
-    world = SimpleNamespace(parse=lambda prompt: ("thing", None))
+    world = SimpleNamespace(parse=lambda prompt: SimpleNamespace(noun="thing", colour=None))
 
     def eps(self, z_t, t, emb, image=None, camera=None):
         shift = 0.0 if image is None else 0.1 * image
