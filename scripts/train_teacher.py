@@ -41,8 +41,9 @@ from teacher_networks import (
 )
 from torch import Tensor, nn
 
+from score3d.articles import with_article
 from score3d.teachers.grid import tile
-from score3d.world.captions import phrase_of, view_phrase, with_article
+from score3d.world.captions import phrase_of, view_phrase
 from score3d.world.dataset import VIEWS_PER_SHAPE, Renders, load_renders
 from score3d.world.families import FAMILIES, SYMMETRIC
 from score3d.world.palette import COLOURS

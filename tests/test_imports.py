@@ -19,9 +19,9 @@ BELOW = {
     "prompts": {"cameras", "teachers", "world"},
     "distill": {"draw", "prompts", "schedule", "teachers"},
     "scenes": {"cameras", "draw", "files", "render"},
-    "teachers": {"resources", "schedule"},
-    "evaluate": {"resources"},
-    "world": {"cameras"},
+    "teachers": {"articles", "resources", "schedule"},
+    "evaluate": {"cameras", "files", "render", "resources", "scenes", "teachers", "world"},
+    "world": {"articles", "cameras"},
     "runs": {"files"},
     "files": set(),
     "draw": {"cameras"},
@@ -30,6 +30,7 @@ BELOW = {
     "schedule": set(),
     "cameras": set(),
     "resources": set(),
+    "articles": set(),
 }  # fmt: skip
 
 

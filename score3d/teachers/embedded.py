@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from score3d.articles import with_article
 from score3d.resources import resource
 from score3d.teachers.base import PromptError, TeacherError
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
-from score3d.world.captions import with_article
 
 __all__ = ["EmbeddedTeacher", "Thing", "World", "load_world"]
 

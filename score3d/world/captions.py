@@ -2,6 +2,7 @@
 
 from numpy.random import Generator
 
+from score3d.articles import with_article
 from score3d.cameras import wrap_degrees
 from score3d.world.families import FAMILIES, SECOND_PARTS
 from score3d.world.finish import MATERIALS
@@ -17,7 +18,6 @@ __all__ = [
     "phrase_of",
     "view_phrase",
     "vocabulary",
-    "with_article",
 ]
 
 # Every name is one word; a caption sometimes says the synonym instead.
@@ -173,12 +173,6 @@ def grid_phrase(azimuth: float, elevation: float) -> str:
     """The words for a 2x2 grid of views a quarter turn apart, whose first stands at `azimuth`."""
     a, e = 15 * round(azimuth % 360 / 15) % 360, 15 * round(elevation / 15)
     return f"four views, azimuth {a}, elevation {e}"
-
-
-def with_article(words: str) -> str:
-    """The words behind "a" or "an", as they are spoken."""
-    spoken_as_consonant = words.startswith(("uf", "un"))  # a ufo, a unicorn
-    return ("an " if words[0] in "aeiou" and not spoken_as_consonant else "a ") + words
 
 
 def phrase_of(

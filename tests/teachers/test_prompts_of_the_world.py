@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from score3d.articles import with_article
 from score3d.teachers.base import PromptError
 from score3d.teachers.embedded import Thing, World
-from score3d.world.captions import phrase_of, with_article
+from score3d.world.captions import phrase_of
 
 
 @pytest.fixture(scope="module")

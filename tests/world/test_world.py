@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from score3d.articles import with_article
 from score3d.cameras import orbit, turntable
 from score3d.world.captions import (
     PHRASES,
@@ -11,7 +12,6 @@ from score3d.world.captions import (
     phrase_of,
     view_phrase,
     vocabulary,
-    with_article,
 )
 from score3d.world.dataset import load_renders, render_shard
 from score3d.world.families import FAMILIES, SECOND_PARTS, SYMMETRIC

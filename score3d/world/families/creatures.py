@@ -1,13 +1,14 @@
-"""Animals and a snowman. Conventions: see the package."""
+"""Animals, a bat among them, and a snowman. Conventions: see the package."""
 
 import numpy as np
 from numpy.random import Generator
 
-from score3d.world.families.parts import Parts
+from score3d.world.families.parts import Parts, ball, eyes
 from score3d.world.primitives import (
     cone,
     cylinder,
     ellipsoid,
+    fan,
     moved,
     rotated,
     tube,
@@ -149,4 +150,27 @@ def snowman(r: Generator) -> Parts:
     return parts
 
 
-FAMILIES = {f.__name__: f for f in (dog, duck, pig, snowman)}
+def bat(r: Generator) -> Parts:
+    span, y = r.uniform(0.6, 0.7), 0.5
+    parts: Parts = [
+        (ellipsoid(0.13, 0.19, 0.12, (0, y, 0), 14), "main"),
+        (ball(0, y + 0.24, 0.04, 0.13, segments=14), "main"),
+        *eyes(0.05, y + 0.27, 0.155, 0.025, "snow"),
+    ]
+    lift = r.uniform(-0.05, 0.15)
+    wing = [(0.05, -0.12), (0.2, -0.04), (0.26, -0.16), (0.42, 0.0), (0.47, -0.12), (0.98, 0.3)]
+    wing += [(0.6, 0.26 + lift), (0.45, 0.38 + lift), (0.3, 0.2), (0.05, 0.12)]
+    flat = fan([(x * span, v) for x, v in wing], 0.025, (0.3 * span, 0.08))
+    for s in (-1, 1):
+        g = flat if s > 0 else (flat[0] * (-1, 1, 1), flat[1][:, ::-1])
+        parts.append((moved(rotated(g, "y", -s * 12), s * 0.05, y + 0.05, -0.02), "main"))
+        ear = rotated(cone(0.06, 0, 0.16, 8), "z", -s * 15)
+        parts.append((moved(ear, s * 0.07, y + 0.33, 0.03), "main"))
+        parts.append(
+            (moved(rotated(cone(0.018, 0, 0.06, 6), "x", 180), s * 0.03, y + 0.2, 0.15), "snow")
+        )
+        parts.append((ball(s * 0.06, y - 0.2, 0.02, 0.03), "main"))
+    return parts
+
+
+FAMILIES = {f.__name__: f for f in (bat, dog, duck, pig, snowman)}

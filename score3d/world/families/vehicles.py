@@ -1,9 +1,9 @@
-"""Vehicles and a robot. Conventions: see the package."""
+"""Vehicles, things to ride on and a robot. Conventions: see the package."""
 
 import numpy as np
 from numpy.random import Generator
 
-from score3d.world.families.parts import Parts
+from score3d.world.families.parts import Parts, disc, rod, wheels
 from score3d.world.primitives import (
     box,
     cylinder,
@@ -12,6 +12,7 @@ from score3d.world.primitives import (
     moved,
     prism,
     rotated,
+    spine,
     tube,
 )
 
@@ -21,6 +22,9 @@ SECOND_PARTS = {
     "aeroplane": "wings",
     "rocket": "fins",
     "robot": "arms",
+    "sled": "runners",
+    "skateboard": "wheels",
+    "wagon": "wheels",
 }
 
 
@@ -155,4 +159,55 @@ def robot(r: Generator) -> Parts:
     return parts
 
 
-FAMILIES = {f.__name__: f for f in (aeroplane, boat, car, robot, rocket)}
+def sled(r: Generator) -> Parts:
+    w, ln = 0.22, r.uniform(0.5, 0.6)
+    parts: Parts = []
+    for s in (-1, 1):
+        run = [
+            (s * w, 0.03, -ln),
+            (s * w, 0.03, ln * 0.7),
+            (s * w, 0.1, ln),
+            (s * w, 0.26, ln * 1.08),
+            (s * w, 0.34, ln * 0.95),
+        ]
+        parts.append((tube(run, 0.03, 8), "metal*"))
+        for z in (-0.35, 0.0, 0.35):
+            parts.append((box(0.04, 0.18, 0.05, (s * w, 0.12, z)), "main"))
+    for k in range(4):
+        parts.append((box(0.115, 0.04, ln * 1.75, ((k - 1.5) * 0.14, 0.23, -0.05)), "main"))
+    parts.append((rod((-w, 0.33, ln * 0.96), (w, 0.33, ln * 0.96), 0.03), "main"))
+    return parts
+
+
+def skateboard(r: Generator) -> Parts:
+    w, ln, up = r.uniform(0.15, 0.18), 0.62, r.uniform(0.08, 0.14)
+    z = [-ln, -ln * 0.9, -ln * 0.68, ln * 0.68, ln * 0.9, ln]
+    y = [0.2 + up, 0.2 + up * 0.7, 0.2, 0.2, 0.2 + up * 0.7, 0.2 + up]
+    half = [w * 0.5, w * 0.9, w, w, w * 0.9, w * 0.5]
+    board = spine([(a, b, c, 0.02) for a, b, c in zip(z, y, half, strict=True)], 16, 0.4)
+    parts: Parts = [(board, "main")]
+    for zz in (-0.36, 0.36):
+        parts.append((rod((-0.12, 0.1, zz), (0.12, 0.1, zz), 0.025), "metal"))
+        parts.append((box(0.1, 0.1, 0.12, (0, 0.14, zz)), "metal"))
+        parts += [(disc(s * 0.14, 0.075, zz, 0.075, 0.08), "dark*") for s in (-1, 1)]
+    return parts
+
+
+def wagon(r: Generator) -> Parts:
+    """A child's hand cart with a pull bar in front."""
+    w, ln, h = 0.26, r.uniform(0.42, 0.5), r.uniform(0.15, 0.22)
+    y = 0.2
+    parts: Parts = [
+        (box(2 * w, 0.04, 2 * ln, (0, y, 0)), "main"),
+        *wheels(w * 0.95, (-ln * 0.65, ln * 0.65), 0.14, 0.07),
+    ]
+    for s in (-1, 1):
+        parts.append((box(0.04, h, 2 * ln, (s * w, y + h / 2, 0)), "main"))
+        parts.append((box(2 * w, h, 0.04, (0, y + h / 2, s * ln)), "main"))
+    parts.append(
+        (tube([(0, y, ln), (0, y + 0.02, ln + 0.1), (0, y + 0.42, ln + 0.42)], 0.022), "dark")
+    )
+    return [*parts, (rod((-0.1, y + 0.42, ln + 0.42), (0.1, y + 0.42, ln + 0.42), 0.028), "dark")]
+
+
+FAMILIES = {f.__name__: f for f in (aeroplane, boat, car, robot, rocket, skateboard, sled, wagon)}
