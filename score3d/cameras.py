@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Cameras", "orbit", "turntable"]
+__all__ = ["Cameras", "orbit", "sphere", "turntable"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,14 @@ def turntable(
         raise ValueError(f"count must be at least 1, got {count}")
     azimuth = torch.arange(count) * (360.0 / count)
     return orbit(azimuth, torch.full_like(azimuth, elevation), distance, fov, size, size)
+
+
+def sphere(count: int, size: int, distance: float = 2.0, fov: float = 40.0) -> Cameras:
+    """`count` square views spread evenly over the sphere (a Fibonacci lattice), `size` pixels a
+    side."""
+    k = torch.arange(count, dtype=torch.float64) + 0.5
+    elevation = torch.rad2deg(torch.asin(1 - 2 * k / count))
+    return orbit(k * 137.508 % 360, elevation, distance, fov, size, size)
 
 
 def wrap_degrees(angle: float) -> float:

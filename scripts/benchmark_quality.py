@@ -101,6 +101,7 @@ def main(args: argparse.Namespace) -> None:
     low, high = _wilson(sum(sided), len(sided))
     report = {
         "runs": len(rows),
+        "judged by": assessor.judged_by,
         "preset": args.preset,
         "overrides": args.overrides,
         "shape right in at least 7 of 8 views": float(np.mean([s >= 7 / 8 for s in shapes])),
@@ -137,7 +138,6 @@ def _wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 def _markdown(report: dict, picture: str) -> str:
     lines = ["# Quality of generated assets", ""]
-    lines += ["Measured with the second judge, the two-tower model and the true geometry.", ""]
     lines += [f"- {k}: {v}" for k, v in report.items() if k != "rows"]
     lines += ["", f"![eight views of each]({picture}.png)", ""]
     keys = ("shape", "colour", "material", "sides", "janus", "r_precision", "iou", "chamfer")

@@ -39,9 +39,8 @@ def load_single(folder: Path, seeds: range, nouns: list[str]) -> tuple[Renders, 
     parts = []
     for seed in seeds:
         shard = load_renders(folder, range(seed, seed + 1))
-        keep = (place[shard.noun] >= 0) & (shard.relation < 0)
-        parts.append([v[keep] for v in shard.__dict__.values()])
-    data = Renders(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(shard.where((place[shard.noun] >= 0) & (shard.relation < 0)))
+    data = Renders.joined(parts)
     return data, place[data.noun]
 
 

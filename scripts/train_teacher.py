@@ -19,7 +19,6 @@ import math
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,16 +70,11 @@ GRIDS = (
 )
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pictures [B,3,H,W] in [0,1] and their captions."""
-
-    rgb: Tensor
-    captions: list[str]
-
-
-def draw_batch(data: Renders, views: int, grid: bool, rng: np.random.Generator) -> Batch:
-    """Random pictures with random captions, a tenth of them dropped to the empty prompt."""
+def draw_batch(
+    data: Renders, views: int, grid: bool, rng: np.random.Generator
+) -> tuple[Tensor, list[str]]:
+    """Random pictures [B,3,H,W] in [0,1] and random captions, a tenth of them dropped to the
+    empty prompt."""
     if grid:
         first = VIEWS_PER_SHAPE * rng.integers(0, len(data) // VIEWS_PER_SHAPE, views // 4)
         index = (first[:, None] + np.arange(4)).reshape(-1)
@@ -88,12 +82,15 @@ def draw_batch(data: Renders, views: int, grid: bool, rng: np.random.Generator) 
         first = index = rng.integers(0, len(data), views)
     rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
     captions = ["" if rng.random() < 0.1 else data.caption(int(i), rng, grid) for i in first]
-    return Batch(tile(rgb) if grid else rgb, captions)
+    return (tile(rgb) if grid else rgb), captions
+
+
+ALPHAS_BAR = scheduler().alphas_cumprod
 
 
 def noised(z: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
     """z_t and the target v at integer times t [B]."""
-    abar = scheduler().alphas_cumprod[t].view(-1, 1, 1, 1)
+    abar = ALPHAS_BAR[t].view(-1, 1, 1, 1)
     return abar.sqrt() * z + (1 - abar).sqrt() * eps, abar.sqrt() * eps - (1 - abar).sqrt() * z
 
 
@@ -101,15 +98,12 @@ def keep_nouns(data: Renders, nouns: list[str]) -> Renders:
     """The pictures of these nouns (both of a relation)."""
     known = np.array([n in nouns for n in sorted(FAMILIES)])
     keep = known[data.noun] & ((data.relation < 0) | known[data.second_noun])
-    return Renders(**{k: v[keep] for k, v in data.__dict__.items()})
+    return data.where(keep)
 
 
 def load_training(folder: Path, seeds: range, nouns: list[str]) -> Renders:
     """The shards of `seeds` less the nouns that are not asked for."""
-    shards = [keep_nouns(load_renders(folder, range(s, s + 1)), nouns) for s in seeds]
-    return Renders(
-        *(np.concatenate(c) for c in zip(*(s.__dict__.values() for s in shards), strict=True))
-    )
+    return Renders.joined([keep_nouns(load_renders(folder, range(s, s + 1)), nouns) for s in seeds])
 
 
 class Probe:
@@ -213,15 +207,15 @@ def train(args: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = lr
         grid = bool((step + rank) % 4)
-        batch = draw_batch(data, args.batch, grid, rng)
-        z = encode(batch.rgb, pca)
+        rgb, captions = draw_batch(data, args.batch, grid, rng)
+        z = encode(rgb, pca)
         # Stratified times, half of them in the noisiest fifth: an ideal denoiser sees the pose in
         # the noisy picture itself until t = 0.85, so only there can a view phrase be learned.
         unit = (torch.arange(len(z)) + torch.rand(len(z), generator=gen)) / len(z)
         t = torch.from_numpy(np.interp(unit.numpy(), (0, 0.12, 0.5, 1), (0, 0.3, 0.8, 1)))
         t = (t * 1000).long().clamp(max=999)
         z_t, target = noised(z, t, torch.randn(z.shape, generator=gen))
-        loss = (parallel(z_t, t, token_ids(tokenizer, batch.captions)) - target).square().mean()
+        loss = (parallel(z_t, t, token_ids(tokenizer, captions)) - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

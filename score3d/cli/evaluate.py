@@ -1,4 +1,4 @@
-"""`score3d eval`: what independent models measure of finished runs."""
+"""`score3d eval`: what is measured of finished runs."""
 
 import json
 from pathlib import Path
@@ -28,8 +28,8 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
-    """Measure runs: shape, colour, material and sides by the second judge, R-precision by the
-    two-tower model, and geometry against the embedded teacher's world."""
+    """Measure runs: shape, colour, material and sides by a judge, R-precision by the two-tower
+    model where it is installed, and geometry against the embedded teacher's world."""
     with reported(debug):
         from score3d.cli.scene_input import read_scene
         from score3d.config import load_config
@@ -55,6 +55,10 @@ def evaluate(
         if json_:
             typer.echo(json.dumps(reports, indent=2))
             return
+        note = f"judged by the {assessor.judged_by}"
+        if assessor.without:
+            note += f"; not measured, for want of a two-tower model: {', '.join(assessor.without)}"
+        typer.echo(note)
         width = max(len(r["prompt"]) for r in reports)
         typer.echo(" " * width + "".join(f"{h:>10}" for h in COLUMNS.values()))
         for r in reports:

@@ -1,4 +1,4 @@
-"""All that is measured of one generated asset, by models that took no part in making it."""
+"""All that is measured of one generated asset."""
 
 from typing import Any
 
@@ -31,13 +31,21 @@ def saturation(pictures: NDArray[np.float32], background: float = BACKGROUND) ->
 
 
 class Assessor:
-    """Measures assets of the embedded teacher's world with the second judge, the two-tower
-    model and the world's own geometry. `generate` and rewards never use any of the three."""
+    """Measures assets of the embedded teacher's world with a judge, the two-tower model and the
+    world's own geometry.
+
+    The second judge is used where it is installed, since rewards never see it; else the first
+    one, which says nothing of runs that it rewarded. Without a two-tower model its figures are
+    left out. `judged_by` and `without` say what was there.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.judge = Judge(resource("assets", "second-judge"))
-        self.two_tower = TwoTower()
+        second, pair = resource("assets", "second-judge"), resource("assets", "two-tower")
+        self.judged_by = "second judge" if second.is_dir() else "first judge"
+        self.judge = Judge(second if second.is_dir() else None)
+        self.two_tower = TwoTower(pair) if pair.is_dir() else None
+        self.without = [] if self.two_tower else ["R-precision", "view consistency"]
         self._pool = [f"a {c} {n}" for n in world.nouns for c in world.colours]
 
     def __call__(self, splats: Splats, prompt: str, fov: float = 40.0) -> dict[str, Any]:
@@ -54,8 +62,10 @@ class Assessor:
         cameras = turntable(VIEWS, SIDE, fov=fov)
         pictures = photograph(splats, cameras, BACKGROUND)
         rgb = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-        report: dict[str, Any] = {"prompt": prompt, "saturation": saturation(pictures)}
-        report |= self._similarities(rgb, thing)
+        report: dict[str, Any] = {"prompt": prompt, "judged_by": self.judged_by}
+        report["saturation"] = saturation(pictures)
+        if self.two_tower:
+            report |= self._similarities(self.two_tower, rgb, thing)
         if thing.relation:
             return report
         sided = thing.noun not in self.world.symmetric
@@ -74,11 +84,11 @@ class Assessor:
             report |= {"chamfer": None, "iou": None}
         return report
 
-    def _similarities(self, rgb: torch.Tensor, thing: Thing) -> dict[str, float]:
+    def _similarities(self, model: TwoTower, rgb: torch.Tensor, thing: Thing) -> dict[str, float]:
         phrase = thing.phrase()
         pool = [phrase, *(p for p in self._pool if p != phrase)]
-        nearest = self.two_tower.similarity(rgb, pool).argmax(1)
-        vectors = self.two_tower.embed(rgb)
+        nearest = model.similarity(rgb, pool).argmax(1)
+        vectors = model.embed(rgb)
         neighbours = (vectors * vectors.roll(1, 0)).sum(1)
         return {
             "r_precision": float((nearest == 0).float().mean()),

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from score3d.cameras import Cameras, orbit, turntable
+from score3d.cameras import Cameras, sphere, turntable
 from score3d.files.splats import Splats
-from score3d.render import rasterization
+from score3d.scenes.photograph import depth_pictures
 from score3d.world.clouds import instance_clouds, instance_silhouettes
 from score3d.world.shapes import BOUNDING_RADIUS
 
@@ -29,7 +29,7 @@ class Geometry:
     """Distances to the nearest of the instances.
 
     chamfer: mean distance from either surface to the other, summed over both directions, in
-    radii of the bounding sphere. iou: mean intersection over union of 8 silhouettes.
+    radii of the bounding sphere; two samples of one sphere are 0.08 apart. iou: mean intersection over union of 8 silhouettes.
     """
 
     chamfer: float
@@ -40,41 +40,21 @@ def _silhouette_cameras() -> Cameras:
     return turntable(8, SIDE)
 
 
-@torch.no_grad()
-def _depths(splats: Splats, cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
-    """Expected depth and alpha, each [B,H,W]."""
-    picture, alpha, _ = rasterization(
-        torch.from_numpy(splats.means),
-        torch.from_numpy(splats.quats),
-        torch.from_numpy(splats.log_scales).exp(),
-        torch.from_numpy(splats.opacities),
-        torch.from_numpy(splats.rgb),
-        cameras.viewmats,
-        cameras.Ks,
-        cameras.width,
-        cameras.height,
-        render_mode="ED",
-    )
-    return picture[..., 0], alpha[..., 0]
-
-
 def visible_points(splats: Splats, views: int = 24, side: int = 96) -> NDArray[np.float32]:
     """[P,3]: the surface as seen from all around, from depth pictures of `views` cameras.
 
     Gaussians inside an object are no surface of it, so they are not asked where they are.
     Raises ValueError if nothing is opaque enough to be seen.
     """
-    k = torch.arange(views) + 0.5
-    elevation = torch.rad2deg(torch.asin(1 - 2 * k / views))
-    cameras = orbit(k * 137.508 % 360, elevation, 2.0, 40.0, side, side)
-    depth, alpha = _depths(splats, cameras)
+    cameras = sphere(views, side)
+    depth, alpha = depth_pictures(splats, cameras)
     y, x = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
     pixels = torch.stack([x, y, torch.ones_like(x)], -1)
     rays = torch.einsum("bij,hwj->bhwi", torch.linalg.inv(cameras.Ks), pixels)
-    local = rays * depth[..., None]
+    local = rays * torch.from_numpy(depth)[..., None]
     rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     world = torch.einsum("bji,bhwj->bhwi", rotation, local - shift[:, None, None])
-    points = world[alpha > 0.5].numpy()
+    points = world.numpy()[alpha > 0.5]
     if not len(points):
         raise ValueError("nothing in the scene is opaque enough to have a surface")
     return points
@@ -120,8 +100,8 @@ def compare_geometry(splats: Splats, noun: str) -> Geometry:
         means=(splats.means - centre.astype(np.float32)) * np.float32(scale),
         log_scales=splats.log_scales + np.float32(np.log(scale)),
     )
-    _, alpha = _depths(placed, _silhouette_cameras())
-    mine = alpha.numpy() > 0.5
+    _, alpha = depth_pictures(placed, _silhouette_cameras())
+    mine = alpha > 0.5
     both = (silhouettes & mine).sum((2, 3))
     either = (silhouettes | mine).sum((2, 3))
     overlap = (both / np.maximum(either, 1)).mean(1)

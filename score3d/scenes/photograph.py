@@ -1,14 +1,35 @@
 """Pictures of splats, as files and people see them (no gradients)."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from score3d.cameras import Cameras
 from score3d.files.splats import Splats
 from score3d.render import rasterization
 
-__all__ = ["photograph"]
+__all__ = ["depth_pictures", "photograph"]
+
+
+def _render(splats: Splats, camera: Cameras, **options: Any) -> tuple[Tensor, Tensor]:
+    """Picture [1,H,W,D] and alpha [1,H,W,1] from one camera."""
+    picture, alpha, _ = rasterization(
+        torch.from_numpy(splats.means),
+        torch.from_numpy(splats.quats),
+        torch.from_numpy(splats.log_scales).exp(),
+        torch.from_numpy(splats.logit_opacities).sigmoid(),
+        torch.from_numpy(splats.sh),
+        camera.viewmats,
+        camera.Ks,
+        camera.width,
+        camera.height,
+        sh_degree=splats.sh_degree,
+        **options,
+    )
+    return picture, alpha
 
 
 @torch.no_grad()
@@ -17,24 +38,17 @@ def photograph(splats: Splats, cameras: Cameras, background: float = 1.0) -> NDA
 
     One camera at a time, so that memory does not grow with their number.
     """
-    means, quats = torch.from_numpy(splats.means), torch.from_numpy(splats.quats)
-    scales = torch.from_numpy(splats.log_scales).exp()
-    opacities = torch.from_numpy(splats.logit_opacities).sigmoid()
-    sh = torch.from_numpy(splats.sh)
-    pictures = [
-        rasterization(
-            means,
-            quats,
-            scales,
-            opacities,
-            sh,
-            view.viewmats,
-            view.Ks,
-            view.width,
-            view.height,
-            sh_degree=splats.sh_degree,
-            backgrounds=torch.full((1, 3), background),
-        )[0][0]
-        for view in (cameras[i : i + 1] for i in range(len(cameras)))
-    ]
+    gray = torch.full((1, 3), background)
+    views = (cameras[i : i + 1] for i in range(len(cameras)))
+    pictures = [_render(splats, view, backgrounds=gray)[0][0] for view in views]
     return torch.stack(pictures).clamp(0, 1).numpy()
+
+
+@torch.no_grad()
+def depth_pictures(
+    splats: Splats, cameras: Cameras
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Expected depth along the viewing axis, in world units, and alpha in [0,1], each [B,H,W]."""
+    views = (cameras[i : i + 1] for i in range(len(cameras)))
+    pairs = [_render(splats, view, render_mode="ED") for view in views]
+    return tuple(torch.cat([p[k] for p in pairs])[..., 0].numpy() for k in (0, 1))

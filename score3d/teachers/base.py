@@ -22,7 +22,8 @@ class Teacher(Protocol):
 
     schedule: its noise schedule. latent_shape: (C, h, w). resolution: side in pixels of the
     pictures `encode` takes. view_style: how views are put into words (`prompts.view_phrase`).
-    capabilities: "instruct" (takes `image`), "multiview" (takes `camera`).
+    capabilities: "instruct" (takes `image`), "multiview" (takes `camera`),
+    "grid" (was trained on 2x2 grids of views: `teachers.grid`).
     """
 
     schedule: NoiseSchedule

@@ -1,8 +1,8 @@
 """A teacher that looks at four views at once, as one 2x2 picture.
 
-Four views a quarter turn apart, denoised jointly, agree with one another: the known cure for
-Janus faces. The layout is Instant3D's (arXiv 2311.06214): it needs no camera input and no other
-attention than the network has, only training on such pictures.
+Four views a quarter turn apart, denoised jointly, can agree with one another. The layout is
+Instant3D's (arXiv 2311.06214): it needs no camera input and no other attention than the network
+has, only training on such pictures.
 """
 
 from torch import Tensor
@@ -67,7 +67,9 @@ class GridTeacher:
         camera: Tensor | None = None,
     ) -> Tensor:
         """As `Teacher.eps`. Raises ValueError for views that do not make whole grids or whose
-        times differ within one."""
+        times differ within one, and for a picture or cameras, which no grid teacher takes."""
+        if image is not None or camera is not None:
+            raise ValueError("a teacher of grids takes neither a picture nor cameras")
         if len(z_t) % (GRID_VIEWS * self.samples):
             raise ValueError(f"{len(z_t)} rows do not make grids of {GRID_VIEWS} views")
         times = self._grouped(t).view(-1, GRID_VIEWS)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from score3d.cameras import Cameras, orbit
+from score3d.cameras import Cameras, sphere
 from score3d.world.raster import face_owners, render_shape
 from score3d.world.shapes import BOUNDING_RADIUS, Shape, build
 
@@ -39,12 +38,8 @@ def visible_faces(shape: Shape, views: int = 40, size: int = 96) -> NDArray[np.b
     Parts run through each other, and what is hidden inside is no surface of the object. A
     face counts when it owns a sample of one of `views` pictures of size x size pixels.
     """
-    k = np.arange(views) + 0.5
-    elevation = np.degrees(np.arcsin(1 - 2 * k / views))
-    azimuth = (k * 137.508) % 360
-    cameras = orbit(torch.from_numpy(azimuth), torch.from_numpy(elevation), 2.0, 40.0, size, size)
     seen = np.zeros(len(shape.faces), np.bool_)
-    seen[face_owners(shape, cameras)] = True
+    seen[face_owners(shape, sphere(views, size))] = True
     return seen
 
 

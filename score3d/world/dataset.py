@@ -59,6 +59,16 @@ class Renders:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def where(self, keep: NDArray[np.bool_]) -> "Renders":
+        """The pictures that `keep` [N] marks."""
+        return Renders(**{f: getattr(self, f)[keep] for f in self.__dataclass_fields__})
+
+    @classmethod
+    def joined(cls, parts: list["Renders"]) -> "Renders":
+        """All pictures of `parts`, in order."""
+        fields = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(p, f) for p in parts]) for f in fields))
+
     def caption(self, i: int, rng: np.random.Generator, grid: bool = False) -> str:
         """A random caption of picture `i`; grid: of the four views that start with it."""
         nouns, colours = _NOUNS, _COLOURS
@@ -166,5 +176,4 @@ def load_renders(folder: Path, seeds: range, size: int = 64) -> Renders:
             temporary.rename(path)
         with np.load(path) as data:
             shards.append(Renders(**data))
-    fields = Renders.__dataclass_fields__
-    return Renders(*(np.concatenate([getattr(s, f) for s in shards]) for f in fields))
+    return Renders.joined(shards)

@@ -68,6 +68,9 @@ def test_two_branches_of_guidance_are_two_sets_of_grids():
 
 def test_what_is_no_grid_is_refused():
     teacher = GridTeacher(Positions())
+    four = torch.zeros(4, 1, 2, 2), torch.full((4,), 0.5), torch.zeros(4, 3, 5)
+    with pytest.raises(ValueError, match="neither a picture"):
+        teacher.eps(*four, image=four[0])
     with pytest.raises(ValueError, match="do not make grids"):
         teacher.eps(torch.zeros(3, 1, 2, 2), torch.full((3,), 0.5), torch.zeros(3, 3, 5))
     with pytest.raises(ValueError, match="share one time"):

@@ -28,19 +28,6 @@ SECOND_PARTS = {
 }
 
 
-def _wheels(
-    parts: Parts, x: float, zs: tuple[float, ...], radius: float, width: float = 0.1
-) -> None:
-    for s in (-1, 1):
-        for z in zs:
-            wheel = rotated(cylinder(radius, -width / 2, width / 2, segments=18), "z", 90)
-            parts.append((moved(wheel, s * x, radius, z), "dark*"))
-            hub = rotated(
-                cylinder(radius * 0.45, -width / 2 - 0.01, width / 2 + 0.01, segments=10), "z", 90
-            )
-            parts.append((moved(hub, s * x, radius, z), "metal"))
-
-
 def car(r: Generator) -> Parts:
     length, w, h = r.uniform(1.1, 1.35), r.uniform(0.5, 0.58), r.uniform(0.2, 0.26)
     rad = r.uniform(0.12, 0.15)
@@ -55,7 +42,7 @@ def car(r: Generator) -> Parts:
         (box(w * 0.72, ch * 0.62, cab * 1.0, (0, yc - 0.01, zc), taper=0.86), "glass"),
         (box(w * 0.99, 0.05, 0.05, (0, y - h * 0.35, length / 2)), "metal"),
     ]
-    _wheels(parts, w / 2, (-length * 0.3, length * 0.3), rad)
+    parts += wheels(w / 2, (-length * 0.3, length * 0.3), rad)
     for s in (-1, 1):
         lens = ellipsoid(0.055, 0.05, 0.03, (s * w * 0.34, y + 0.03, length / 2), 10)
         parts.append((lens, "light"))
