@@ -29,7 +29,8 @@ class Geometry:
     """Distances to the nearest of the instances.
 
     chamfer: mean distance from either surface to the other, summed over both directions, in
-    radii of the bounding sphere; two samples of one sphere are 0.08 apart. iou: mean intersection over union of 8 silhouettes.
+    radii of the bounding sphere; two samples of one sphere are 0.08 apart.
+    iou: mean intersection over union of 8 silhouettes.
     """
 
     chamfer: float
