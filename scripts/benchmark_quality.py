@@ -121,7 +121,8 @@ def main(args: argparse.Namespace) -> None:
         args.results.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
         labels = [
             f"{r['prompt']}, seed {r['seed']}"
-            + (f": shape {r['shape']:.0%}, sides {r.get('sides', 1):.0%}" if "shape" in r else "")
+            + (f": shape {r['shape']:.0%}" if "shape" in r else "")
+            + (f", sides {r['sides']:.0%}" if "sides" in r else "")
             for r in rows
         ]
         write_png(args.results.with_suffix(".png"), contact_sheet(np.stack(strips), 2, labels))
