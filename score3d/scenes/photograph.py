@@ -51,4 +51,5 @@ def depth_pictures(
     """Expected depth along the viewing axis, in world units, and alpha in [0,1], each [B,H,W]."""
     views = (cameras[i : i + 1] for i in range(len(cameras)))
     pairs = [_render(splats, view, render_mode="ED") for view in views]
-    return tuple(torch.cat([p[k] for p in pairs])[..., 0].numpy() for k in (0, 1))
+    depth, alpha = (torch.cat(column)[..., 0].numpy() for column in zip(*pairs, strict=True))
+    return depth, alpha

@@ -133,7 +133,7 @@ class World:
                 f"like 'a red mushroom' or 'a shiny blue car'; it knows {self._lists()}"
             )
         material = materials[0] if materials and materials != ["matte"] else None
-        return Thing(nouns[0], *colours[:1] or (None,), material)
+        return Thing(nouns[0], colours[0] if colours else None, material)
 
     def _pair(self, first: str, relation: str, second: str) -> Thing:
         thing, other = self._object(first), self._object(second)
