@@ -73,7 +73,7 @@ def generate(
     device = build.build_device(config.run.device)
     teacher = build.build_teacher(config, device)
     prompts = PromptBook(teacher, config.run.prompt, config.run.negative)
-    scene, rule = build.build_scene(config, device), build.build_rule(config, Judge)
+    scene, rule = build.build_scene(config, device), build.build_rule(config, teacher, Judge)
     spec = build.build_spec(config, teacher)
     write_text(folder.config, to_toml(config))
     metrics, start = MetricsLog(folder.metrics), 0

@@ -135,3 +135,13 @@ def test_a_scene_without_a_surface_is_a_note_not_a_failure(tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (tmp_path / "run" / "scene.ply").exists()
     assert (tmp_path / "run" / "mesh.glb").exists() or summary["notes"]
+
+
+def test_a_run_can_be_rewarded_by_the_judge(tmp_path):
+    events = run(
+        tmp_path / "run",
+        "run.steps=2",
+        "distill.weight=reward-min-max",
+        "distill.noises_per_view=2",
+    )
+    assert [e.step for e in events if isinstance(e, StepInfo)] == [0, 1]

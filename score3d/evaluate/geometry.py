@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from score3d.cameras import Cameras, sphere, turntable
 from score3d.files.splats import Splats
@@ -77,7 +77,7 @@ def normalised(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def chamfer(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Mean distance from a to b plus mean distance from b to a (not squared)."""
-    to_b, to_a = cKDTree(b).query(a)[0], cKDTree(a).query(b)[0]
+    to_b, to_a = KDTree(b).query(a)[0], KDTree(a).query(b)[0]
     return float(to_b.mean() + to_a.mean())
 
 
