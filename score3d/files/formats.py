@@ -26,11 +26,11 @@ def splat_ending(path: str | Path) -> str:
     return ".compressed.ply" if name.endswith(".compressed.ply") else Path(name).suffix
 
 
-def read_splats(path: str | Path) -> Splats:
+def read_splats(path: str | Path, spz_axes: str = "ply") -> Splats:
     """Splats of a file in any format that is read, in our y-up world.
 
     A SOG may also be named by its unbundled meta.json. Values may be non-finite where the format
-    can hold them.
+    can hold them. spz_axes: see `score3d.files.spz`.
 
     Raises:
         FileFormatError: unknown or damaged; one line naming the file, the fault and the remedy.
@@ -60,10 +60,10 @@ def read_splats(path: str | Path) -> Splats:
             packed = is_compressed_ply(file.read(1 << 14))
         if not packed:
             return read_ply(path)  # which may be too large to hold twice
-    return decode_splats(path.read_bytes(), str(path))
+    return decode_splats(path.read_bytes(), str(path), spz_axes)
 
 
-def decode_splats(data: bytes, name: str) -> Splats:
+def decode_splats(data: bytes, name: str, spz_axes: str = "ply") -> Splats:
     """Splats from a file's bytes; `name` gives the format by its ending, and is for messages.
 
     USD is not among them. Raises FileFormatError.
@@ -77,7 +77,9 @@ def decode_splats(data: bytes, name: str) -> Splats:
         case ".splat":
             from score3d.files.dot_splat import decode_dot_splat as decode
         case ".spz":
-            from score3d.files.spz import decode_spz as decode
+            from score3d.files.spz import decode_spz
+
+            return decode_spz(data, name, spz_axes)
         case ".sog":
             from score3d.files.sog import decode_sog as decode
         case ".glb":
@@ -89,7 +91,9 @@ def decode_splats(data: bytes, name: str) -> Splats:
     return decode(data, name)
 
 
-def write_splats(path: str | Path, splats: Splats, spz_version: int = 4) -> None:
+def write_splats(
+    path: str | Path, splats: Splats, spz_version: int = 4, spz_axes: str = "ply"
+) -> None:
     """Write splats in the format of the ending, atomically.
 
     Only .ply keeps every bit; .glb and USD keep float32 but not scales beyond e^+-80 or opacities
@@ -111,7 +115,7 @@ def write_splats(path: str | Path, splats: Splats, spz_version: int = 4) -> None
         case ".spz":
             from score3d.files.spz import write_spz
 
-            write_spz(path, splats, spz_version)
+            write_spz(path, splats, spz_version, spz_axes)
             return
         case ".sog":
             from score3d.files.sog import write_sog as write

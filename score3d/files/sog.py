@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -283,7 +284,7 @@ class _Meta:
         if not isinstance(files, list) or index >= len(files) or not isinstance(files[index], str):
             raise FileFormatError(f"{self.name}: meta.json names no file for a picture")
         member = files[index]
-        if not member or member != Path(member).name or "\\" in member or ":" in member:
+        if not re.fullmatch(r"\w[\w.-]*", member):
             raise FileFormatError(
                 f"{self.name}: meta.json names {member[:60]!r}, which is not a plain file name"
             )
@@ -292,7 +293,8 @@ class _Meta:
 
 def _full(book: FloatArray) -> list[float]:
     """Codebooks have 256 entries; the rest repeat the last."""
-    return np.pad(book, (0, 256 - len(book)), mode="edge").tolist()
+    full = np.pad(book, (0, 256 - len(book)), mode="edge")
+    return [float(f"{value:.8g}") for value in full]  # float32, not its longer double
 
 
 def _webp(page: PictureArray) -> bytes:

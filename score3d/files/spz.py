@@ -12,7 +12,9 @@
                 each of the others a sign and 9 bits of its size over sqrt(1/2); 2: x, y, z as uint8
     harmonics   uint8, 128 is zero, coefficient-major with rgb inside (PLY is channel-major)
 
-Axes are right, up, back: those of our world, so nothing is turned.
+Axes: the file does not say, and tools disagree. The format's README has +y up ("rub": right, up,
+back), while its own PLY converter and splat-transform 3 store what the PLY held, y down ("ply").
+The latter is the default here, since it is what most converted files are.
 
 Source: https://github.com/nianticlabs/spz (format description in its README).
 """
@@ -36,9 +38,11 @@ from score3d.files.packing import (
     require_finite,
     unpack_largest_three,
 )
-from score3d.files.splats import FileFormatError, FloatArray, Splats
+from score3d.files.splats import FileFormatError, FloatArray, Splats, half_turn
 
-__all__ = ["decode_spz", "write_spz"]
+__all__ = ["SPZ_AXES", "decode_spz", "write_spz"]
+
+SPZ_AXES = ("ply", "rub")
 
 MAGIC = 0x5053474E
 COLOUR_SCALE = 0.15
@@ -49,13 +53,16 @@ COEFFICIENTS = (0, 3, 8, 15)
 FIRST_BITS, HIGHER_BITS = 5, 4
 
 
-def write_spz(path: str | Path, splats: Splats, version: int = 4) -> None:
+def write_spz(
+    path: str | Path, splats: Splats, version: int = 4, axes: str = "ply"
+) -> None:
     """Write splats as SPZ, atomically.
 
     Args:
         path: the file; replaced if it exists.
         splats: N finite splats, |position| below 2^23.
         version: 4, or 3 for readers that know gzip only.
+        axes: "ply" or "rub", see above.
 
     Raises:
         ValueError: another version, or values that the format cannot hold.
@@ -64,6 +71,7 @@ def write_spz(path: str | Path, splats: Splats, version: int = 4) -> None:
     require_finite(splats, str(path))
     if version not in (3, 4):
         raise ValueError(f"SPZ version {version}: 3 and 4 are written")
+    splats = _turned(splats, axes)
     n, degree = len(splats), splats.sh_degree
     reach = float(np.abs(splats.means).max(initial=0))
     if reach >= 1 << 23:
@@ -101,8 +109,19 @@ def write_spz(path: str | Path, splats: Splats, version: int = 4) -> None:
         temporary.write_bytes(data)
 
 
-def decode_spz(data: bytes, name: str) -> Splats:
+def decode_spz(data: bytes, name: str, axes: str = "ply") -> Splats:
     """Splats from the bytes of an SPZ file. Raises FileFormatError; `name` is for it."""
+    return _turned(_decode(data, name), axes)
+
+
+def _turned(splats: Splats, axes: str) -> Splats:
+    """From our world to the axes of the file, or back, which is the same."""
+    if axes not in SPZ_AXES:
+        raise ValueError(f"SPZ axes {axes!r}; known: {', '.join(SPZ_AXES)}")
+    return half_turn(splats) if axes == "ply" else splats
+
+
+def _decode(data: bytes, name: str) -> Splats:
     if data[:2] == b"\x1f\x8b":
         return _decode_gzip(data, name)
     if len(data) < HEADER_4.size:
