@@ -143,12 +143,12 @@ def _to_chunks(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 def _between(
     chunks: NDArray, chunk_of: NDArray, kind: str, axes: str, share: NDArray[np.float64]
-) -> NDArray[np.float64]:
+) -> FloatArray:
     low, high = (
         np.stack([chunks[f"{end}_{kind}{axis}"] for axis in axes], axis=1)[chunk_of].astype(float)
         for end in ("min", "max")
     )
-    return low * (1 - share) + high * share
+    return (low * (1 - share) + high * share).astype(np.float32)
 
 
 def _unorm(values: NDArray[np.floating], bits: int) -> NDArray[np.uint32]:
@@ -158,7 +158,7 @@ def _unorm(values: NDArray[np.floating], bits: int) -> NDArray[np.uint32]:
 
 def _pack(shares: NDArray[np.float64]) -> NDArray[np.uint32]:
     x, y, z = _unorm(shares[:, 0], 11), _unorm(shares[:, 1], 10), _unorm(shares[:, 2], 11)
-    return x << 21 | y << 11 | z
+    return (x << 21 | y << 11 | z).astype(np.uint32)
 
 
 def _unpack(packed: NDArray[np.uint32]) -> NDArray[np.float64]:

@@ -62,7 +62,7 @@ def decode_dot_splat(data: bytes, name: str) -> Splats:
             " short or not a .splat file"
         )
     rows = np.frombuffer(data, ROW)
-    quats = (rows["quat"].astype(np.float32) - 128) / 128
+    quats = ((rows["quat"] - 128.0) / 128).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):  # bad scales become bad rows
         log_scales = np.log(rows["scale"])
     return half_turn(

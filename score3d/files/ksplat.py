@@ -110,13 +110,14 @@ class _Section:
 
     def read(self, low: float, high: float) -> Splats:
         rows = np.frombuffer(self.data, self.row, self.count, self.rows_at)
-        means: NDArray = rows["mean"].astype(np.float64)
         with np.errstate(all="ignore"):  # bad numbers become bad rows, see Splats.finite
+            means: NDArray = rows["mean"].astype(np.float64)
             if self.level:
                 step = self.block / 2 / self.range
                 means = (means - self.range) * step + self._centres()
             scale = rows["scale"].astype(np.float32)
             log_scales = np.where(scale > 0, np.log(scale), np.where(scale == 0, -10, np.nan))
+            quats = rows["quat"].astype(np.float32)
             sh = rows["sh"].astype(np.float32)
             if self.level == 2:
                 sh = low + sh / 255 * np.float32(high - low)
@@ -125,9 +126,7 @@ class _Section:
         for i in range(self.harmonics):
             coefficient, channel = ORDER[i]
             harmonics[:, 1 + coefficient, channel] = sh[:, i]
-        return Splats(
-            means, rows["quat"], log_scales, logit(rows["rgba"][:, 3] / 255), harmonics
-        )
+        return Splats(means, quats, log_scales, logit(rows["rgba"][:, 3] / 255), harmonics)
 
     def _centres(self) -> NDArray[np.float64]:
         """The centre of the bucket of each splat, [N, 3]: full buckets come first."""

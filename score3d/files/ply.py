@@ -44,6 +44,7 @@ REQUIRED = (
     + [f"rot_{i}" for i in range(4)]
 )
 
+
 def write_ply(path: str | Path, splats: Splats, normals: bool = True) -> None:
     """Write splats as binary little-endian float PLY, atomically.
 
@@ -261,7 +262,7 @@ def _read_ascii(path: Path, file: io.BufferedIOBase, header: _Header) -> NDArray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "input contained no data": handled below
             table = np.loadtxt(
-                io.TextIOWrapper(file, encoding="latin-1"),
+                io.TextIOWrapper(file, encoding="latin-1"),  # type: ignore[arg-type]
                 comments=None,
                 skiprows=sum(element.count for element in header.before),
                 max_rows=vertex.count,

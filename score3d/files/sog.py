@@ -300,7 +300,9 @@ def _full(book: FloatArray) -> list[float]:
 def _webp(page: PictureArray) -> bytes:
     out = io.BytesIO()
     # exact: colours of transparent pixels are data
-    Image.fromarray(page, "RGBA").save(out, "WEBP", lossless=True, quality=100, method=4, exact=True)
+    Image.fromarray(page, "RGBA").save(
+        out, "WEBP", lossless=True, quality=100, method=4, exact=True
+    )
     return out.getvalue()
 
 

@@ -55,7 +55,8 @@ class Splats:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = np.ascontiguousarray(getattr(self, field.name), dtype=np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: infinity
+                value = np.ascontiguousarray(getattr(self, field.name), dtype=np.float32)
             object.__setattr__(self, field.name, value)
         n = len(self.means) if self.means.ndim else 0
         expected = {"means": (n, 3), "quats": (n, 4), "log_scales": (n, 3), "logit_opacities": (n,)}

@@ -24,6 +24,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +47,13 @@ SPZ_AXES = ("ply", "rub")
 
 MAGIC = 0x5053474E
 COLOUR_SCALE = 0.15
-FLAG_EXTENSIONS = 2
 HEADER, HEADER_4 = struct.Struct("<IIIBBBB"), struct.Struct("<IIIBBBBI12x")
 COEFFICIENTS = (0, 3, 8, 15)
 # bits kept of a harmonic of degree 1, and of higher ones, as the format's own encoder does
 FIRST_BITS, HIGHER_BITS = 5, 4
 
 
-def write_spz(
-    path: str | Path, splats: Splats, version: int = 4, axes: str = "ply"
-) -> None:
+def write_spz(path: str | Path, splats: Splats, version: int = 4, axes: str = "ply") -> None:
     """Write splats as SPZ, atomically.
 
     Args:
@@ -126,7 +124,7 @@ def _decode(data: bytes, name: str) -> Splats:
         return _decode_gzip(data, name)
     if len(data) < HEADER_4.size:
         raise FileFormatError(f"{name}: not an SPZ file, or cut short")
-    magic, version, n, degree, bits, flags, count, table = HEADER_4.unpack_from(data)
+    magic, version, n, degree, bits, _, count, table = HEADER_4.unpack_from(data)
     if magic != MAGIC:
         raise FileFormatError(f"{name}: not an SPZ file (it does not begin with NGSP)")
     if version != 4:
@@ -159,11 +157,11 @@ def _decode_gzip(data: bytes, name: str) -> Splats:
     sizes = _sizes(name, n, degree, version, len(data))
     body = take(sum(sizes))
     cuts = np.cumsum([0, *sizes])
-    parts = [body[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [body[a:b] for a, b in pairwise(cuts)]
     return _assemble(parts, n, degree, bits, version)
 
 
-def _inflate(stream: "zlib._Decompress", data: bytes, size: int, name: str) -> bytes:
+def _inflate(stream: zlib._Decompress, data: bytes, size: int, name: str) -> bytes:
     """The next `size` bytes of a gzip stream and no more."""
     source = stream.unconsumed_tail or (b"" if stream.eof else data)
     try:
@@ -217,11 +215,12 @@ def _assemble(parts: list[bytes], n: int, degree: int, bits: int, version: int) 
     sh = ((colour / 255 - 0.5) / COLOUR_SCALE).astype(np.float32)[:, None]
     if degree:
         harmonics = np.frombuffer(parts[5], np.uint8).reshape(n, COEFFICIENTS[degree], 3)
-        sh = np.concatenate([sh, (harmonics.astype(np.float32) - 128) / 128], axis=1)
+        higher = ((harmonics - 128.0) / 128).astype(np.float32)
+        sh = np.concatenate([sh, higher], axis=1)
     return Splats(
-        means=np.ldexp(fixed.astype(np.float64), -bits),
+        means=np.ldexp(fixed.astype(np.float64), -bits).astype(np.float32),
         quats=_unpack_rotations(rotation, version),
-        log_scales=scale.astype(np.float32) / 16 - 10,
+        log_scales=(scale / 16 - 10).astype(np.float32),
         logit_opacities=logit(alpha[:, 0] / 255),
         sh=sh,
     )

@@ -49,9 +49,7 @@ def write_usd(path: str | Path, splats: Splats) -> None:
         vectors: Any = Vt.Vec3fArray.FromNumpy
         field.CreatePositionsAttr(vectors(splats.means))
         field.CreateScalesAttr(vectors(scales))
-        field.CreateOrientationsAttr(
-            Vt.QuatfArray([Gf.Quatf(*map(float, quat)) for quat in quats])
-        )
+        field.CreateOrientationsAttr(Vt.QuatfArray([Gf.Quatf(*map(float, quat)) for quat in quats]))
         field.CreateOpacitiesAttr(Vt.FloatArray.FromNumpy(splats.opacities))
         field.CreateRadianceSphericalHarmonicsDegreeAttr(splats.sh_degree)
         coefficients = np.ascontiguousarray(splats.sh.reshape(-1, 3))

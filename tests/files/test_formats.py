@@ -6,7 +6,6 @@ import itertools
 import json
 import zipfile
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,9 +135,7 @@ def test_degenerate_scenes(tmp_path, ending):
     np.testing.assert_allclose(back.log_scales, one.log_scales, atol=0.04)
     same = one.select(np.zeros(300, int))  # no extent along any axis
     write_splats(tmp_path / f"same{ending}", same)
-    np.testing.assert_allclose(
-        read_splats(tmp_path / f"same{ending}").means, same.means, atol=1e-4
-    )
+    np.testing.assert_allclose(read_splats(tmp_path / f"same{ending}").means, same.means, atol=1e-4)
     none = one.select(np.zeros(0, int))
     if ending in (".sog", ".glb"):  # which cannot hold nothing
         with pytest.raises(ValueError, match="splat"):
@@ -205,7 +202,7 @@ def test_endings(tmp_path):
     with pytest.raises(ValueError, match="can be written as"):
         write_splats(tmp_path / "a.ksplat", None)  # type: ignore[arg-type]
     (tmp_path / "a.fbx").touch()
-    with pytest.raises(FileFormatError, match="it reads .ply"):
+    with pytest.raises(FileFormatError, match=r"it reads \.ply"):
         read_splats(tmp_path / "a.fbx")
     with pytest.raises(FileNotFoundError):
         read_splats(tmp_path / "none.spz")

@@ -171,9 +171,7 @@ def test_gsply_reads_spz_alike(tmp_path, ornament, degree):
         flip = np.sign(other.means[0] / ours.means[0])  # it may turn the axes
         np.testing.assert_allclose(other.means * flip, ours.means, atol=1e-5)
         np.testing.assert_allclose(other.scales, ours.log_scales, atol=1e-5)
-        np.testing.assert_allclose(
-            np.asarray(other.sh0).reshape(-1, 3), ours.sh[:, 0], atol=1e-5
-        )
+        np.testing.assert_allclose(np.asarray(other.sh0).reshape(-1, 3), ours.sh[:, 0], atol=1e-5)
 
 
 def test_gsply_reads_compressed_ply_alike(tmp_path, ornament):
@@ -184,3 +182,20 @@ def test_gsply_reads_compressed_ply_alike(tmp_path, ornament):
     np.testing.assert_allclose(other.means, ours.means, atol=1e-5)
     np.testing.assert_allclose(other.scales, ours.log_scales, atol=1e-5)
     np.testing.assert_allclose(np.abs((other.quats * ours.quats).sum(1)), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_ksplat_is_read_alike(tmp_path, level):
+    """A file laid down by hand, as no tool here writes the format."""
+    namespace: dict = {"__name__": "fuzz_readers"}
+    script = Path(__file__).parent.parent / "tools" / "fuzz_readers.py"
+    exec(compile(script.read_text(), str(script), "exec"), namespace)
+    data = namespace["ksplat"](level, 2, np.random.default_rng(5))
+    (tmp_path / "a.ksplat").write_bytes(data)
+    convert(tmp_path / "a.ksplat", tmp_path / "theirs.ply")
+    ours, theirs = read_splats(tmp_path / "a.ksplat"), read_splats(tmp_path / "theirs.ply")
+    np.testing.assert_allclose(ours.means, theirs.means, atol=1e-5)
+    np.testing.assert_allclose(ours.log_scales, theirs.log_scales, atol=1e-5)
+    np.testing.assert_allclose(ours.quats, theirs.quats, atol=1e-5)
+    np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
+    np.testing.assert_allclose(ours.sh, theirs.sh, atol=1e-5)
