@@ -24,6 +24,7 @@ from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
 from score3d.loop import StepInfo, optimise
 from score3d.prompts import PromptBook
+from score3d.report.run_report import write_report
 from score3d.runs.checkpoint import Checkpoint, save_checkpoint
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
 from score3d.scenes.photograph import photograph
@@ -131,6 +132,7 @@ def generate(
         summary["judge"] = judged
     clock.lap("judge")
     write_summary(folder.summary, summary)
+    _report(folder, summary)
     yield Phase("done", status)
 
 
@@ -183,6 +185,15 @@ def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any
         return None
     noun, colour = world.parse(config.run.prompt)
     return score_views(views, noun, colour, Judge())
+
+
+def _report(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """Write report.html; whatever is wrong with a page about the run must not fail the run."""
+    try:
+        write_report(folder.path)
+    except Exception as error:
+        summary["notes"] = [*summary["notes"], f"no report.html: {error}"]
+        write_summary(folder.summary, summary)
 
 
 def _versions() -> dict[str, str]:

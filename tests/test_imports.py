@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "score3d"
 BELOW = {
     "cli": {"*"},
     "generate": {"build", "loop", "runs", "files", "evaluate", "config", "cameras", "prompts",
-                 "scenes", "teachers"},
+                 "report", "scenes", "teachers"},
     "build": {"config", "distill", "draw", "scenes", "teachers"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},
@@ -22,6 +22,8 @@ BELOW = {
     "teachers": {"resources", "schedule"},
     "evaluate": {"resources"},
     "world": {"cameras"},
+    "batch": {"files", "report", "runs"},
+    "report": {"files", "resources", "runs"},
     "runs": {"files"},
     "files": set(),
     "draw": {"cameras"},

@@ -214,7 +214,14 @@ def _closing(folder: Any, summary: dict[str, Any]) -> None:
         typer.echo(f"judge: shape right in {judge['shape']:.0%} of 8 views{colour}")
     for note in summary["notes"]:
         typer.echo(f"note: {note}")
-    names = ("scene.ply", "mesh.glb", "contact_sheet.png", "turntable.mp4", "turntable.webp")
+    names = (
+        "report.html",
+        "scene.ply",
+        "mesh.glb",
+        "contact_sheet.png",
+        "turntable.mp4",
+        "turntable.webp",
+    )
     for name in names:
         if (folder.path / name).exists():
             typer.echo(f"  {folder.path / name}")

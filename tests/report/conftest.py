@@ -42,9 +42,11 @@ def page(browser: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "request",
-        lambda r: None
-        if r.url.split(":")[0] in ("file", "data", "blob")
-        else complaints.append(f"request for {r.url}"),
+        lambda r: (
+            None
+            if r.is_navigation_request() or r.url.split(":")[0] in ("data", "blob")
+            else complaints.append(f"request for {r.url}")
+        ),
     )
     yield page
     context.close()
