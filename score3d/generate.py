@@ -62,11 +62,13 @@ def generate(
     folder: RunFolder,
     checkpoint: Checkpoint | None = None,
     should_stop: Callable[[], str] = lambda: "",
+    watch: Callable[[int, Callable[[], Splats]], object] = lambda step, splats: None,
 ) -> Iterator[Phase | StepInfo]:
     """Run `config` in `folder`, from `checkpoint` if there is one.
 
     should_stop: asked after each step; a non-empty answer ("interrupted", "time limit") ends
-    the run early: it is checkpointed, exported and can be resumed. Raises PromptError,
+    the run early: it is checkpointed, exported and can be resumed. watch: given each step's number
+    and what returns the scene, to be looked at. Raises PromptError,
     TeacherError, ConfigError, Diverged, OSError.
     """
     clock = _Clock()
@@ -95,6 +97,7 @@ def generate(
         metrics.append(_record(info))
         if done == first or done % config.run.preview_every == 0:
             _preview(folder, scene.splats(), config)
+        watch(done, scene.splats)
         stop = should_stop() if done < config.run.steps else ""
         if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
             save_checkpoint(

@@ -2,7 +2,7 @@
 
 import typer
 
-from score3d.cli import batch, compare, doctor, export, generate, losses, render, teachers
+from score3d.cli import batch, compare, doctor, export, generate, losses, render, teachers, view
 
 app = typer.Typer(
     name="score3d",
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command()(generate.generate)
 app.command()(export.export)
 app.command()(render.render)
+app.command()(view.view)
 app.command()(compare.compare)
 app.command()(batch.batch)
 app.command()(doctor.doctor)

@@ -31,6 +31,11 @@ def _body(out: Path, tiles: Sequence[Tile]) -> Iterator[str]:
         if isinstance(shape, float):
             caption += f" ({shape:.0%} of views recognised)"
         if status != "complete":
-            caption += f'<br><span class="bad">{escape(f"{status} {error}".strip())}</span>'
+            caption += f'<br><span class="bad">{escape(_short(status, error))}</span>'
         yield f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
     yield "</div>"
+
+
+def _short(status: str, error: str) -> str:
+    text = f"{status}: {error}" if error else status
+    return text if len(text) <= 160 else text[:159] + "…"
