@@ -34,9 +34,10 @@ def two_balls() -> Splats:
     """Red on the left of the picture seen from the front, blue on the right."""
     parts = []
     for rgb, x in (((0.9, 0.1, 0.1), -0.3), ((0.1, 0.1, 0.9), 0.3)):
-        part = ball(rgb, 800)
-        parts.append(Splats(part.means * 0.5 + np.array([x, 0, 0], np.float32), part.quats,
-                            part.log_scales, part.logit_opacities, part.sh))  # fmt: skip
+        part = ball(rgb, 150)
+        means = part.means * 0.5 + np.array([x, 0, 0], np.float32)
+        scales = part.log_scales + np.float32(0.7)
+        parts.append(Splats(means, part.quats, scales, part.logit_opacities, part.sh))
     names = ("means", "quats", "log_scales", "logit_opacities", "sh")
     return Splats(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
@@ -114,9 +115,9 @@ def test_watching_never_stops_a_run(view):
 
 
 def shot(page: Any) -> np.ndarray:
-    """Below the panels."""
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    return np.asarray(picture)[200:650] / 255
+    """Below the panels, above the picture of the axes."""
+    picture = Image.open(io.BytesIO(page.screenshot(timeout=120_000))).convert("RGB")
+    return np.asarray(picture)[170:420] / 255
 
 
 def centre_of(picture: np.ndarray, channel: int) -> tuple[float, float]:
@@ -129,8 +130,8 @@ def centre_of(picture: np.ndarray, channel: int) -> tuple[float, float]:
 
 def test_the_page_shows_the_scene_and_turns(browser, view):
     """Left is left, up is up; dragging turns; nothing is asked of any other machine."""
-    view.add_stages([("step 1", lambda: ball((0.1, 0.9, 0.1))), ("scene", two_balls)])
-    context = browser.new_context(viewport={"width": 900, "height": 700})
+    view.add_stages([("step 1", lambda: ball((0.1, 0.9, 0.1), 20)), ("scene", two_balls)])
+    context = browser.new_context(viewport={"width": 480, "height": 480})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -148,9 +149,9 @@ def test_the_page_shows_the_scene_and_turns(browser, view):
     red, blue = centre_of(before, 0), centre_of(before, 2)
     assert red[1] < blue[1] - 40
     assert abs(red[0] - blue[0]) < 15
-    page.mouse.move(300, 550)
+    page.mouse.move(150, 420)
     page.mouse.down()
-    page.mouse.move(500, 550, steps=8)
+    page.mouse.move(300, 420, steps=4)
     page.mouse.up()
     page.wait_for_timeout(1500)
     after = shot(page)
