@@ -131,7 +131,7 @@ def centre_of(picture: np.ndarray, channel: int) -> tuple[float, float]:
 def test_the_page_shows_the_scene_and_turns(browser, view):
     """Left is left, up is up; dragging turns; nothing is asked of any other machine."""
     view.add_stages([("step 1", lambda: ball((0.1, 0.9, 0.1), 20)), ("scene", two_balls)])
-    context = browser.new_context(viewport={"width": 480, "height": 480})
+    context = browser.new_context(viewport={"width": 760, "height": 480})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -149,9 +149,9 @@ def test_the_page_shows_the_scene_and_turns(browser, view):
     red, blue = centre_of(before, 0), centre_of(before, 2)
     assert red[1] < blue[1] - 40
     assert abs(red[0] - blue[0]) < 15
-    page.mouse.move(150, 420)
+    page.mouse.move(300, 400)
     page.mouse.down()
-    page.mouse.move(300, 420, steps=4)
+    page.mouse.move(450, 400, steps=4)
     page.mouse.up()
     page.wait_for_timeout(1500)
     after = shot(page)
