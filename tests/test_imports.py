@@ -22,6 +22,7 @@ BELOW = {
     "teachers": {"resources", "schedule"},
     "evaluate": {"resources"},
     "world": {"cameras"},
+    "compress": {"cameras", "files", "render", "scenes"},
     "batch": {"files", "report", "runs"},
     "report": {"files", "resources", "runs"},
     "runs": {"files"},

@@ -2,7 +2,18 @@
 
 import typer
 
-from score3d.cli import batch, compare, doctor, export, generate, losses, render, teachers, view
+from score3d.cli import (
+    batch,
+    compare,
+    compress,
+    doctor,
+    export,
+    generate,
+    losses,
+    render,
+    teachers,
+    view,
+)
 
 app = typer.Typer(
     name="score3d",
@@ -18,6 +29,7 @@ app.command()(render.render)
 app.command()(view.view)
 app.command()(compare.compare)
 app.command()(batch.batch)
+app.command()(compress.compress)
 app.command()(doctor.doctor)
 app.command()(teachers.teachers)
 app.command()(losses.losses)

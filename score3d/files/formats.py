@@ -13,7 +13,7 @@ from score3d.files.splats import FileFormatError, Splats
 __all__ = ["READABLE", "WRITABLE", "decode_splats", "read_splats", "splat_ending", "write_splats"]
 
 USD_ENDINGS = (".usd", ".usda", ".usdc", ".usdz")
-WRITABLE = (".ply", ".compressed.ply", ".splat", ".spz", ".sog", ".glb", *USD_ENDINGS)
+WRITABLE = (".ply", ".compressed.ply", ".splat", ".spz", ".sog", ".s3z", ".glb", *USD_ENDINGS)
 READABLE = (*WRITABLE, ".ksplat")
 LARGEST = 1 << 34  # bytes; beyond this a file is not a scene, and reading it would not end well
 
@@ -82,6 +82,8 @@ def decode_splats(data: bytes, name: str, spz_axes: str = "ply") -> Splats:
             return decode_spz(data, name, spz_axes)
         case ".sog":
             from score3d.files.sog import decode_sog as decode
+        case ".s3z":
+            from score3d.files.compact import decode_compact as decode
         case ".glb":
             from score3d.files.gltf_splats import decode_gltf_splats as decode
         case ".ksplat":
@@ -119,6 +121,8 @@ def write_splats(
             return
         case ".sog":
             from score3d.files.sog import write_sog as write
+        case ".s3z":
+            from score3d.files.compact import write_compact as write
         case ".glb":
             from score3d.files.gltf_splats import write_gltf_splats as write
         case ".usd" | ".usda" | ".usdc" | ".usdz":
