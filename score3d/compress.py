@@ -30,10 +30,10 @@ from score3d.scenes.photograph import photograph
 
 __all__ = ["Compressed", "compress", "steps_at"]
 
-SHARES = (1.0, 0.75, 0.55, 0.4, 0.28)
+SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)
 TUNING = 120  # optimisation steps for each share
 VIEW, CHECK = 128, 192  # sides of the pictures for tuning and for measuring
-RANGE = (-3.0, 3.0)  # of the logarithm to the base 2 of the coarseness
+RANGE = (-5.0, 3.0)  # of the logarithm to the base 2 of the coarseness
 PARAMETERS = {"means": 4e-4, "quats": 5e-3, "log_scales": 1e-2, "logits": 2e-2, "sh": 1e-2}
 
 
@@ -202,7 +202,7 @@ def _search(
     """The coarsest quantisation with `psnr`, or the finest within `size`, if there is one."""
     low, high = RANGE
     found = None
-    for _ in range(7):
+    for _ in range(8):
         middle = 0.5 * (low + high)
         tried = _at(splats, judge, share, middle)
         if psnr is not None:

@@ -35,7 +35,7 @@ __all__ = ["Steps", "decode_compact", "encode_compact", "write_compact"]
 
 MAGIC = b"S3Z1"
 HEAD = struct.Struct("<4sBBBxII")
-LARGEST = 4095  # symbols of one attribute; a step so small that there are more is refused
+LARGEST = 4095  # symbols of one attribute; values beyond +-2000 steps are cut off there
 WINDOW, NEAREST = 48, 3
 SLICES = (slice(1, 4), slice(4, 9), slice(9, 16))
 FIELDS = ("scales", "rotation", "opacity", "colour", "sh1", "sh2", "sh3")
@@ -67,7 +67,7 @@ def write_compact(path: str | Path, splats: Splats, steps: Steps | None = None) 
 
 
 def encode_compact(splats: Splats, steps: Steps) -> bytes:
-    """The bytes of a .s3z file. Raises ValueError: not finite, none, or steps too small."""
+    """The bytes of a .s3z file. Raises ValueError: not finite, or none."""
     require_finite(splats, "compact splats")
     if len(splats) == 0:
         raise ValueError("compact splats: there must be at least one")
@@ -94,8 +94,6 @@ def encode_compact(splats: Splats, steps: Steps) -> bytes:
             symbols = symbols[degrees >= int(name[2])]
         low = int(symbols.min(initial=0))
         count = int(symbols.max(initial=0)) - low + 1
-        if count > LARGEST:
-            raise ValueError(f"compact splats: the step of {name} is too small for its range")
         table = np.array([symbols.mean() - low if symbols.size else 0, symbols.std()], "<f4")
         described.append(struct.pack("<iH", low, count) + table.tobytes())
         start = gaussian_start(count, *map(float, table))
@@ -144,7 +142,8 @@ def decode_compact(data: bytes, name: str) -> Splats:
             rows = int((degrees >= int(field[2])).sum())
         symbols = np.stack([coder.get(rows, start) for _ in range(width)], axis=1) + low
         values[field] = _restored(symbols, near) if flags >> i & 1 else symbols
-    return _splats(values, degrees, grid, numbers, degree, bits)
+    with np.errstate(all="ignore"):  # numbers of a damaged file become rows that are not finite
+        return _splats(values, degrees, grid, numbers, degree, bits)
 
 
 def _splats(
@@ -186,7 +185,7 @@ def _quantised(splats: Splats, steps: Steps) -> tuple[dict[str, NDArray], NDArra
         part = splats.sh[:, SLICES[d - 1]].reshape(len(splats), -1) / steps.harmonics
         values[f"sh{d}"] = part
         degrees = np.where(np.round(part).any(axis=1), d, degrees)
-    return {k: np.round(v).astype(np.int64) for k, v in values.items()}, degrees
+    return {k: np.round(v).clip(-2000, 2000).astype(np.int64) for k, v in values.items()}, degrees
 
 
 def _smallest_rotation(splats: Splats) -> tuple[NDArray, NDArray]:

@@ -21,8 +21,8 @@ except RuntimeError:
     USD = False
 
 # Floors in dB of pictures before and after, on scenes with fine detail.
-FLOORS = {".ply": 120, ".compressed.ply": 40, ".splat": 38, ".spz": 38, ".sog": 36, ".glb": 60,
-          ".usda": 60, ".usdc": 60, ".usdz": 60}  # fmt: skip
+FLOORS = {".ply": 120, ".compressed.ply": 40, ".splat": 38, ".spz": 38, ".sog": 36, ".s3z": 36,
+          ".glb": 60, ".usda": 60, ".usdc": 60, ".usdz": 60}  # fmt: skip
 needs_usd = pytest.mark.skipif(not USD, reason="usd-core 26.3 or newer is not installed")
 FORMATS = [
     pytest.param(ending, marks=[needs_usd] if ending.startswith(".usd") else [])
@@ -137,7 +137,7 @@ def test_degenerate_scenes(tmp_path, ending):
     write_splats(tmp_path / f"same{ending}", same)
     np.testing.assert_allclose(read_splats(tmp_path / f"same{ending}").means, same.means, atol=1e-4)
     none = one.select(np.zeros(0, int))
-    if ending in (".sog", ".glb"):  # which cannot hold nothing
+    if ending in (".sog", ".s3z", ".glb"):  # which cannot hold nothing
         with pytest.raises(ValueError, match="splat"):
             write_splats(tmp_path / f"none{ending}", none)
     else:
