@@ -88,7 +88,7 @@ def encode_compact(splats: Splats, steps: Steps) -> bytes:
         symbols = values[name]
         if name in PREDICTED:
             rest = symbols - _predicted(symbols, near)
-            if _spread(rest) < _spread(symbols):
+            if _spread(rest) < _spread(symbols) and np.ptp(rest) < LARGEST:
                 symbols, flags = rest, flags | 1 << i
         if name.startswith("sh"):
             symbols = symbols[degrees >= int(name[2])]
