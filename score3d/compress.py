@@ -28,12 +28,12 @@ from score3d.files.splats import Splats
 from score3d.render import rasterization
 from score3d.scenes.photograph import photograph
 
-__all__ = ["Compressed", "compress", "steps_at"]
+__all__ = ["Compressed", "Reference", "compress", "steps_at"]
 
 SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)
 TUNING = 120  # optimisation steps for each share
 VIEW, CHECK = 128, 192  # sides of the pictures for tuning and for measuring
-RANGE = (-5.0, 3.0)  # of the logarithm to the base 2 of the coarseness
+RANGE = (-6.0, 3.0)  # of the logarithm to the base 2 of the coarseness
 PARAMETERS = {"means": 4e-4, "quats": 5e-3, "log_scales": 1e-2, "logits": 2e-2, "sh": 1e-2}
 
 
@@ -74,7 +74,7 @@ def compress(
         raise ValueError("compress: give a PSNR or a size, one of them")
     if len(splats) == 0 or splats.finite()[1]:
         raise ValueError("compress: the scene must have splats, all of them finite")
-    judge = _Judge(splats)
+    judge = Reference(splats)
     order = np.argsort(-_contribution(splats, judge), kind="stable")
     best: Compressed | None = None
     nearest = ""
@@ -98,8 +98,8 @@ def compress(
     return best
 
 
-class _Judge:
-    """Cameras around the scene and its own pictures from them."""
+class Reference:
+    """Cameras around a scene and its own pictures from them; `psnr` compares others with it."""
 
     def __init__(self, splats: Splats) -> None:
         visible = splats.opacities > 0.05
@@ -142,7 +142,7 @@ def _tensors(splats: Splats) -> dict[str, Tensor]:
     return dict(zip(PARAMETERS, map(torch.from_numpy, arrays), strict=True))
 
 
-def _contribution(splats: Splats, judge: _Judge) -> NDArray[np.float64]:
+def _contribution(splats: Splats, judge: Reference) -> NDArray[np.float64]:
     """The blending weight of each splat summed over the pixels of all views [N]: the derivative of
     the pictures' sum by a colour added to it."""
     values = {name: value.clone() for name, value in _tensors(splats).items()}
@@ -154,7 +154,7 @@ def _contribution(splats: Splats, judge: _Judge) -> NDArray[np.float64]:
     return gradient[:, 0].abs().sum(dim=1).double().numpy()
 
 
-def _tuned(splats: Splats, judge: _Judge, steps: Steps, count: int) -> Splats:
+def _tuned(splats: Splats, judge: Reference, steps: Steps, count: int) -> Splats:
     """The splats after `count` steps towards the pictures, under uniform noise of the width of the
     quantisation steps (Balle et al. 2017)."""
     generator = torch.Generator().manual_seed(0)
@@ -189,7 +189,7 @@ def _tuned(splats: Splats, judge: _Judge, steps: Steps, count: int) -> Splats:
     return Splats(*(value.detach().numpy() for value in values.values()))
 
 
-def _at(splats: Splats, judge: _Judge, share: float, logarithm: float) -> Compressed:
+def _at(splats: Splats, judge: Reference, share: float, logarithm: float) -> Compressed:
     coarseness = 2.0**logarithm
     data = encode_compact(splats, steps_at(coarseness))
     decoded = decode_compact(data, "compressed")
@@ -197,12 +197,12 @@ def _at(splats: Splats, judge: _Judge, share: float, logarithm: float) -> Compre
 
 
 def _search(
-    splats: Splats, judge: _Judge, share: float, psnr: float | None, size: int | None
+    splats: Splats, judge: Reference, share: float, psnr: float | None, size: int | None
 ) -> Compressed | None:
     """The coarsest quantisation with `psnr`, or the finest within `size`, if there is one."""
     low, high = RANGE
     found = None
-    for _ in range(8):
+    for _ in range(9):
         middle = 0.5 * (low + high)
         tried = _at(splats, judge, share, middle)
         if psnr is not None:

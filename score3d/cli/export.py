@@ -32,7 +32,7 @@ def export(
 ) -> None:
     """Convert between splat formats, or make a mesh or a viewer.
 
-    Splats: .ply, .compressed.ply, .splat, .spz, .sog, .usd/.usda/.usdc/.usdz and, with --as
+    Splats: .ply, .compressed.ply, .splat, .spz, .sog, .s3z, .usd/.usda/.usdc/.usdz and, with --as
     splats, .glb (KHR_gaussian_splatting). Textured mesh: .glb, .obj, .stl and, with --as mesh,
     .ply. Viewer: .html, one file that works without a network. Read, too: .ksplat.
     """
