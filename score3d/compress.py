@@ -121,8 +121,8 @@ class Reference:
         return float(-10 * np.log10(max(float((error**2).mean()), 1e-12)))
 
     def _cameras(self, azimuth: Iterable[float], elevation: Iterable[float], size: int) -> Cameras:
-        angles = (torch.tensor([float(a) for a in angle]) for angle in (azimuth, elevation))
-        cameras = orbit(*angles, self.distance, 40.0, size, size)
+        a, e = (torch.tensor([float(x) for x in angle]) for angle in (azimuth, elevation))
+        cameras = orbit(a, e, self.distance, 40.0, size, size)
         viewmats = cameras.viewmats.clone()
         centre = torch.from_numpy(self.centre).float()
         viewmats[:, :3, 3] -= viewmats[:, :3, :3] @ centre

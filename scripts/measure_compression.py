@@ -3,8 +3,8 @@
     python scripts/measure_compression.py OUT.json SCENE [SCENE ...]
 
 For each scene: bytes and PSNR (dB, eight views at 192 pixels against the scene's own pictures, on
-middle gray) of .spz and .sog, with the PSNR of a .s3z of that size; of .s3z by quantisation alone at several coarsenesses, and by
-`compress` (pruned and tuned) at each of the PSNRs in TARGETS.
+middle gray) of .spz and .sog, with the PSNR of a .s3z of that size; of .s3z by quantisation alone
+at several coarsenesses; and of `compress` (pruned and tuned) at each of the PSNRs in TARGETS.
 """
 
 import json

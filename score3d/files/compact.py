@@ -96,7 +96,7 @@ def encode_compact(splats: Splats, steps: Steps) -> bytes:
         count = int(symbols.max(initial=0)) - low + 1
         table = np.array([symbols.mean() - low if symbols.size else 0, symbols.std()], "<f4")
         described.append(struct.pack("<iH", low, count) + table.tobytes())
-        start = gaussian_start(count, *map(float, table))
+        start = gaussian_start(count, float(table[0]), float(table[1]))
         jobs.append((symbols - low, start))
     if splats.sh_degree:
         coder.put(degrees, np.ones(splats.sh_degree + 1, np.int64))

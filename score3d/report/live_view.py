@@ -55,9 +55,13 @@ def checkpoint_stages(folder: Path) -> list[Stage]:
         try:
             state = load_file(path / "tensors.safetensors")
             sh = [state[f"param.{key}"] for key in ("sh0", "shN") if f"param.{key}" in state]
-            names = ("means", "quats", "scales", "opacities")
-            values = [state[f"param.{name}"] for name in names]
-            return Splats(*values, np.concatenate(sh, axis=1)).finite()[0]
+            return Splats(
+                state["param.means"],
+                state["param.quats"],
+                state["param.scales"],
+                state["param.opacities"],
+                np.concatenate(sh, axis=1),
+            ).finite()[0]
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: no Gaussians to show ({error})") from None
 
@@ -88,7 +92,8 @@ class LiveView:
             raise RuntimeError(
                 "the live viewer needs viser: pip install 'score3d[viewer]'"
             ) from None
-        self._lock, self._last, self._stages = threading.Lock(), 0.0, [("", Splats)]
+        self._lock, self._last = threading.Lock(), 0.0
+        self._stages: list[Stage] = []
         with contextlib.redirect_stdout(io.StringIO()):  # which is for results
             self.server: Any = viser.ViserServer(host=host, port=port, label=title, verbose=False)
         self.server.scene.set_up_direction("+y")
