@@ -24,6 +24,7 @@ from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
 from score3d.loop import StepInfo, optimise
 from score3d.prompts import PromptBook
+from score3d.report.run_report import write_report
 from score3d.runs.checkpoint import Checkpoint, save_checkpoint
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
 from score3d.scenes.photograph import photograph
@@ -61,11 +62,13 @@ def generate(
     folder: RunFolder,
     checkpoint: Checkpoint | None = None,
     should_stop: Callable[[], str] = lambda: "",
+    watch: Callable[[int, Callable[[], Splats]], object] = lambda step, splats: None,
 ) -> Iterator[Phase | StepInfo]:
     """Run `config` in `folder`, from `checkpoint` if there is one.
 
     should_stop: asked after each step; a non-empty answer ("interrupted", "time limit") ends
-    the run early: it is checkpointed, exported and can be resumed. Raises PromptError,
+    the run early: it is checkpointed, exported and can be resumed. watch: given each step's number
+    and what returns the scene, to be looked at. Raises PromptError,
     TeacherError, ConfigError, Diverged, OSError.
     """
     clock = _Clock()
@@ -94,6 +97,7 @@ def generate(
         metrics.append(_record(info))
         if done == first or done % config.run.preview_every == 0:
             _preview(folder, scene.splats(), config)
+        watch(done, scene.splats)
         stop = should_stop() if done < config.run.steps else ""
         if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
             save_checkpoint(
@@ -131,6 +135,7 @@ def generate(
         summary["judge"] = judged
     clock.lap("judge")
     write_summary(folder.summary, summary)
+    _report(folder, summary)
     yield Phase("done", status)
 
 
@@ -194,6 +199,15 @@ def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any
         material=thing.material,
         azimuths=np.arange(len(views)) * 360.0 / len(views) if sided else None,
     )
+
+
+def _report(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """Write report.html; whatever is wrong with a page about the run must not fail the run."""
+    try:
+        write_report(folder.path)
+    except Exception as error:
+        summary["notes"] = [*summary["notes"], f"no report.html: {error}"]
+        write_summary(folder.summary, summary)
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "score3d"
 BELOW = {
     "cli": {"*"},
     "generate": {"build", "loop", "runs", "files", "evaluate", "config", "cameras", "prompts",
-                 "scenes", "teachers"},
+                 "report", "scenes", "teachers"},
     "build": {"config", "distill", "draw", "scenes", "teachers"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},
@@ -22,6 +22,9 @@ BELOW = {
     "teachers": {"articles", "resources", "schedule"},
     "evaluate": {"cameras", "files", "render", "resources", "scenes", "teachers", "world"},
     "world": {"articles", "cameras"},
+    "compress": {"cameras", "files", "render", "scenes"},
+    "batch": {"files", "report", "runs"},
+    "report": {"files", "resources", "runs"},
     "runs": {"files"},
     "files": set(),
     "draw": {"cameras"},

@@ -47,6 +47,7 @@ def generate(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in --out.")] = False,
+    live: Annotated[bool, typer.Option(help="Watch the run in a browser, on 127.0.0.1.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
@@ -73,7 +74,7 @@ def generate(
                     "--resume continues a run with its own settings; it takes only --max-minutes, "
                     "--json and --quiet"
                 )
-            _resume(resume, max_minutes, started, json_, quiet)
+            _resume(resume, max_minutes, started, json_, quiet, live)
         else:
             _start(
                 prompt,
@@ -87,6 +88,7 @@ def generate(
                 started,
                 json_,
                 quiet,
+                live,
             )
 
 
@@ -102,6 +104,7 @@ def _start(
     started: float,
     as_json: bool,
     quiet: bool,
+    live: bool,
 ) -> None:
     from score3d.cli.progress import Progress
     from score3d.config import load_config
@@ -123,7 +126,7 @@ def _start(
 
         validate(config)
     with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
-        _follow(config, folder, None, max_minutes, started, as_json, quiet)
+        _follow(config, folder, None, max_minutes, started, as_json, quiet, live)
 
 
 def _check_words(config: "Config") -> None:
@@ -138,7 +141,7 @@ def _check_words(config: "Config") -> None:
 
 
 def _resume(
-    path: Path, max_minutes: float | None, started: float, as_json: bool, quiet: bool
+    path: Path, max_minutes: float | None, started: float, as_json: bool, quiet: bool, live: bool
 ) -> None:
     from score3d.config import load_config
     from score3d.runs.checkpoint import load_checkpoint
@@ -149,7 +152,7 @@ def _resume(
         checkpoint = load_checkpoint(folder.checkpoint)
         for note in checkpoint.notes:
             sys.stderr.write(f"score3d: {note}\n")
-        _follow(config, folder, checkpoint, max_minutes, started, as_json, quiet)
+        _follow(config, folder, checkpoint, max_minutes, started, as_json, quiet, live)
 
 
 def _follow(
@@ -160,6 +163,7 @@ def _follow(
     started: float,
     as_json: bool,
     quiet: bool,
+    live: bool,
 ) -> None:
     """Consume the run's events: progress, time limit, signals, closing lines."""
     from score3d.cli.progress import Progress
@@ -180,13 +184,20 @@ def _follow(
         late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
         return "time limit" if late else ""
 
+    watch = []
+    if live:
+        from score3d.report.live_view import LiveView
+
+        view = LiveView(config.run.prompt)
+        sys.stderr.write(f"score3d: live view at {view.url}\n")
+        watch = [view.watch]
     handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Progress(config.run.steps, quiet or as_json) as progress:
             progress.phase("load")
             from score3d.generate import Phase, generate
 
-            for event in generate(config, folder, checkpoint, should_stop):
+            for event in generate(config, folder, checkpoint, should_stop, *watch):
                 if isinstance(event, Phase):
                     progress.phase(event.name, event.note)
                 else:
@@ -214,7 +225,14 @@ def _closing(folder: Any, summary: dict[str, Any]) -> None:
         typer.echo(f"judge: shape right in {judge['shape']:.0%} of 8 views{colour}")
     for note in summary["notes"]:
         typer.echo(f"note: {note}")
-    names = ("scene.ply", "mesh.glb", "contact_sheet.png", "turntable.mp4", "turntable.webp")
+    names = (
+        "report.html",
+        "scene.ply",
+        "mesh.glb",
+        "contact_sheet.png",
+        "turntable.mp4",
+        "turntable.webp",
+    )
     for name in names:
         if (folder.path / name).exists():
             typer.echo(f"  {folder.path / name}")

@@ -2,7 +2,19 @@
 
 import typer
 
-from score3d.cli import doctor, evaluate, export, generate, losses, render, teachers
+from score3d.cli import (
+    batch,
+    compare,
+    compress,
+    doctor,
+    evaluate,
+    export,
+    generate,
+    losses,
+    render,
+    teachers,
+    view,
+)
 
 app = typer.Typer(
     name="score3d",
@@ -16,6 +28,10 @@ app.command()(generate.generate)
 app.command("eval")(evaluate.evaluate)
 app.command()(export.export)
 app.command()(render.render)
+app.command()(view.view)
+app.command()(compare.compare)
+app.command()(batch.batch)
+app.command()(compress.compress)
 app.command()(doctor.doctor)
 app.command()(teachers.teachers)
 app.command()(losses.losses)

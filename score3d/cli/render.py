@@ -1,4 +1,4 @@
-"""`score3d render`: pictures of a run or of a .ply."""
+"""`score3d render`: pictures of a run or of a splat file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from score3d.cli.errors import reported
 
 
 def render(
-    source: Annotated[Path, typer.Argument(help="A run folder or a .ply file of Gaussians.")],
+    source: Annotated[Path, typer.Argument(help="A run folder or a file of Gaussians.")],
     out: Annotated[Path, typer.Argument(help=".png for one view, .mp4 or .webp for a turntable.")],
     azimuth: Annotated[
         float, typer.Option(help="Degrees; 0 looks at the front, 90 from +x.")

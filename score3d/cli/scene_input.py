@@ -6,30 +6,45 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from score3d.files.splats import Splats
 
-__all__ = ["read_scene"]
+__all__ = ["read_finite_scene", "read_scene", "scene_file"]
 
 
-def read_scene(path: Path) -> "Splats":
-    """The splats of a run folder (its scene.ply) or of a .ply file, rows that are not finite
-    dropped with a line on stderr. Raises RunFolderError, FileFormatError, ValueError."""
-    import sys
+def scene_file(path: Path) -> Path:
+    """The splat file that `path` names: itself, or the scene.ply of a run folder.
 
-    from score3d.files.ply import read_ply
-    from score3d.runs.folder import RunFolder
+    Raises RunFolderError, ValueError.
+    """
+    from score3d.files.formats import READABLE, splat_ending
 
     if path.is_dir():
+        from score3d.runs.folder import RunFolder
+
         source = RunFolder.open(path, lock=False).scene
         if not source.exists():
             raise ValueError(f"{path}: the run has no scene.ply yet; finish it with --resume")
-    elif not path.exists():
+        return source
+    if not path.exists():
         raise ValueError(f"{path}: no such file or run folder")
-    elif path.suffix.lower() != ".ply":
-        raise ValueError(f"{path}: expected a run folder or a .ply file of Gaussians")
-    else:
-        source = path
-    splats, dropped = read_ply(source).finite()
-    if dropped:
-        sys.stderr.write(
-            f"score3d: {source}: {dropped} Gaussians that are not finite were dropped\n"
+    if splat_ending(path) not in (*READABLE, "meta.json"):
+        raise ValueError(
+            f"{path}: expected a run folder or a file of Gaussians ({', '.join(READABLE)})"
         )
+    return path
+
+
+def read_finite_scene(path: Path, spz_axes: str = "ply") -> "tuple[Splats, int]":
+    """The splats of a run folder or of a splat file, without rows that are not finite, and how
+    many those were. Raises RunFolderError, FileFormatError, ValueError, OSError."""
+    from score3d.files.formats import read_splats
+
+    return read_splats(scene_file(path), spz_axes).finite()
+
+
+def read_scene(path: Path) -> "Splats":
+    """`read_finite_scene`, with a line on stderr for the rows that were dropped."""
+    import sys
+
+    splats, dropped = read_finite_scene(path)
+    if dropped:
+        sys.stderr.write(f"score3d: {path}: {dropped} Gaussians that are not finite were dropped\n")
     return splats

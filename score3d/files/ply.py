@@ -5,8 +5,8 @@ opacity is a logit, scale a natural logarithm, rot (w, x, y, z), f_rest channel-
 then green, then blue.
 
 Axes: such files are by custom x right, y down, z forward; our world is y up. The two differ by
-half a turn about x, F = diag(1, -1, -1), applied here and nowhere else. Every quantity only
-changes sign under it, so reading back what was written gives the same bits.
+half a turn about x (`half_turn`). Every quantity only changes sign under it, so reading back what
+was written gives the same bits.
 
 Source: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering", 2023.
 """
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from score3d.files.atomic import atomic_write
-from score3d.files.splats import Splats
+from score3d.files.splats import FileFormatError, Splats, half_turn
 
-__all__ = ["FileFormatError", "read_ply", "write_ply"]
+__all__ = ["FileFormatError", "decode_ply", "read_ply", "write_ply"]
 
 HEADER_LIMIT = 128 * 1024  # bytes
 
@@ -43,28 +43,6 @@ REQUIRED = (
     + [f"scale_{i}" for i in range(3)]
     + [f"rot_{i}" for i in range(4)]
 )
-
-# Coefficients of the basis functions that are odd in (y, z) together, and so change sign under F:
-# degree 1: y, z | 2: xy, xz | 3: y(3xx-yy), y(4zz-xx-yy), z(2zz-3xx-3yy), z(xx-yy)
-ODD_COEFFICIENTS = (1, 2, 4, 7, 9, 11, 12, 14)
-
-
-class FileFormatError(ValueError):
-    """A file is not what it should be; one line that names it, what is wrong and what would do."""
-
-
-def half_turn(splats: Splats) -> Splats:
-    """The splats turned by F = diag(1, -1, -1), half a turn about x; its own inverse, bit for bit.
-
-    The covariance R S^2 R^T becomes (F R F) S^2 (F R F)^T because F S^2 F = S^2, and F R F is the
-    quaternion (w, x, -y, -z).
-    """
-    means, quats, sh = splats.means.copy(), splats.quats.copy(), splats.sh.copy()
-    means[:, 1:] = -means[:, 1:]
-    quats[:, 2:] = -quats[:, 2:]
-    odd = [k for k in ODD_COEFFICIENTS if k < sh.shape[1]]
-    sh[:, odd] = -sh[:, odd]
-    return Splats(means, quats, splats.log_scales, splats.logit_opacities, sh)
 
 
 def write_ply(path: str | Path, splats: Splats, normals: bool = True) -> None:
@@ -118,8 +96,17 @@ def read_ply(path: str | Path) -> Splats:
     """
     path = Path(path)
     with open(path, "rb") as file:
-        header = _read_header(path, file)
-        columns = _read_body(path, file, header)
+        return _decode(path, file)
+
+
+def decode_ply(data: bytes, name: str) -> Splats:
+    """`read_ply` of a file's bytes; `name` is what error messages call it."""
+    return _decode(Path(name), io.BytesIO(data))
+
+
+def _decode(path: Path, file: io.BufferedIOBase) -> Splats:
+    header = _read_header(path, file)
+    columns = _read_body(path, file, header)
     names = header.vertex.names
     rest_count = sum(name.startswith("f_rest_") for name in names)
     rest = columns([f"f_rest_{i}" for i in range(rest_count)])
@@ -170,7 +157,7 @@ class _Columns:
         return result
 
 
-def _read_header(path: Path, file: io.BufferedReader) -> _Header:
+def _read_header(path: Path, file: io.BufferedIOBase) -> _Header:
     head = file.read(HEADER_LIMIT)
     if not re.match(rb"ply[ \t]*\r?\n", head):
         raise FileFormatError(f"{path}: not a PLY file (it does not begin with 'ply')")
@@ -231,7 +218,7 @@ def _check_columns(path: Path, header: _Header) -> None:
     if missing:
         hint = "a splat PLY has x y z f_dc_* opacity scale_* rot_*"
         if "packed_position" in names:
-            hint = "this is a compressed splat PLY; convert it to an uncompressed one first"
+            hint = "this is a compressed splat PLY; read_splats reads it"
         elif missing == ["scale_2"]:
             hint = "this holds flat 2D splats; only 3D Gaussians with three scales are read"
         elif "x" in names and "f_dc_0" in missing:
@@ -245,7 +232,7 @@ def _check_columns(path: Path, header: _Header) -> None:
         )
 
 
-def _read_body(path: Path, file: io.BufferedReader, header: _Header) -> _Columns:
+def _read_body(path: Path, file: io.BufferedIOBase, header: _Header) -> _Columns:
     available = file.seek(0, io.SEEK_END) - header.end
     vertex = header.vertex
     if header.encoding == "ascii":
@@ -267,7 +254,7 @@ def _read_body(path: Path, file: io.BufferedReader, header: _Header) -> _Columns
     return _Columns(np.frombuffer(body, dtype), vertex.names)
 
 
-def _read_ascii(path: Path, file: io.BufferedReader, header: _Header) -> NDArray[np.float64]:
+def _read_ascii(path: Path, file: io.BufferedIOBase, header: _Header) -> NDArray[np.float64]:
     vertex = header.vertex
     if vertex.count == 0:
         return np.empty((0, len(vertex.names)))
@@ -275,7 +262,7 @@ def _read_ascii(path: Path, file: io.BufferedReader, header: _Header) -> NDArray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "input contained no data": handled below
             table = np.loadtxt(
-                io.TextIOWrapper(file, encoding="latin-1"),
+                io.TextIOWrapper(file, encoding="latin-1"),  # type: ignore[arg-type]
                 comments=None,
                 skiprows=sum(element.count for element in header.before),
                 max_rows=vertex.count,

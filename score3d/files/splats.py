@@ -10,11 +10,20 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SH_C0", "Splats"]
+__all__ = ["SH_C0", "FileFormatError", "Splats", "half_turn"]
 
 FloatArray = NDArray[np.float32]
 
 SH_C0 = 0.28209479177387814  # 1 / (2 sqrt(pi)), the constant spherical harmonic
+
+
+# Coefficients of the basis functions that are odd in (y, z) together, and so change sign under F:
+# degree 1: y, z | 2: xy, xz | 3: y(3xx-yy), y(4zz-xx-yy), z(2zz-3xx-3yy), z(xx-yy)
+ODD_COEFFICIENTS = (1, 2, 4, 7, 9, 11, 12, 14)
+
+
+class FileFormatError(ValueError):
+    """A file is not what it should be; one line that names it, what is wrong and what would do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +55,8 @@ class Splats:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = np.ascontiguousarray(getattr(self, field.name), dtype=np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: infinity
+                value = np.ascontiguousarray(getattr(self, field.name), dtype=np.float32)
             object.__setattr__(self, field.name, value)
         n = len(self.means) if self.means.ndim else 0
         expected = {"means": (n, 3), "quats": (n, 4), "log_scales": (n, 3), "logit_opacities": (n,)}
@@ -88,3 +98,17 @@ class Splats:
             value = getattr(self, field.name)
             keep &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
         return self.select(keep), int(len(self) - keep.sum())
+
+
+def half_turn(splats: Splats) -> Splats:
+    """The splats turned by F = diag(1, -1, -1), half a turn about x; its own inverse, bit for bit.
+
+    The covariance R S^2 R^T becomes (F R F) S^2 (F R F)^T because F S^2 F = S^2, and F R F is the
+    quaternion (w, x, -y, -z).
+    """
+    means, quats, sh = splats.means.copy(), splats.quats.copy(), splats.sh.copy()
+    means[:, 1:] = -means[:, 1:]
+    quats[:, 2:] = -quats[:, 2:]
+    odd = [k for k in ODD_COEFFICIENTS if k < sh.shape[1]]
+    sh[:, odd] = -sh[:, odd]
+    return Splats(means, quats, splats.log_scales, splats.logit_opacities, sh)

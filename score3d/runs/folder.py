@@ -29,6 +29,7 @@ RUN_FILES = (
     "config.toml",
     "metrics.jsonl",
     "summary.json",
+    "report.html",
     "scene.ply",
     "mesh.glb",
     "contact_sheet.png",

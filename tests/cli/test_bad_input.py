@@ -44,7 +44,7 @@ def one_line(result):
         (["generate", "a red cube", "--resume", "nowhere"], 2, "with its own settings"),
         (["teachers", "nobody"], 2, "unknown teacher"),
         (["export", "nowhere", "x.ply"], 2, "no such file or run folder"),
-        (["export", "nowhere", "x.fbx"], 2, "mesh can be written as .glb"),
+        (["export", "nowhere", "x.fbx"], 2, "a scene can be written as .ply, .compressed.ply"),
         (["export", "nowhere", "x.ply", "--as", "voxels"], 2, "known: splats, mesh"),
         (["render", "nowhere", "x.jpg"], 2, "write .png for one view"),
         (["render", "nowhere", "x.png", "--size", "3"], 2, "--size is 8 to 4096"),

@@ -1,0 +1,1 @@
+"""Many prompts: one run folder each, whatever becomes of the others."""

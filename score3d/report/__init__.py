@@ -1,0 +1,1 @@
+"""Pages people look at: the viewer, the report of a run, comparisons, galleries."""

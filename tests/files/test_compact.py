@@ -1,0 +1,173 @@
+"""Compact splats: the coder is exact and near the entropy, the container and its search keep their
+word, damaged files are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from score3d.compress import compress, steps_at
+from score3d.files.compact import (
+    Steps,
+    _cube_turns,
+    _smallest_rotation,
+    decode_compact,
+    encode_compact,
+)
+from score3d.files.formats import read_splats, write_splats
+from score3d.files.range_coder import Decoder, Encoder, gaussian_start
+from score3d.files.splats import FileFormatError, Splats
+from score3d.report.live_view import covariances
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 100, 20_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_coder_gives_back_what_it_was_given(n, seed):
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 300))
+    near = np.clip(np.round(rng.normal(size / 2, 3, n)), 0, size - 1).astype(int)
+    contexts, start = rng.integers(0, 3, n), gaussian_start(size, size / 2, 3)
+    any_, same = rng.integers(0, 256, n), np.full(n, 255)
+    coder = Encoder()
+    coder.put(near, start, contexts)
+    coder.put(any_, np.ones(256))
+    coder.put(same, np.ones(256))
+    decoder = Decoder(coder.bytes())
+    np.testing.assert_array_equal(decoder.get(n, start, contexts), near)
+    np.testing.assert_array_equal(decoder.get(n, np.ones(256)), any_)
+    np.testing.assert_array_equal(decoder.get(n, np.ones(256)), same)
+
+
+def test_the_coder_is_near_the_entropy():
+    """2 % above the entropy of the source, which is what learning a table costs here."""
+    symbols = np.random.default_rng(0).binomial(20, 0.3, 50_000)
+    share = np.bincount(symbols) / len(symbols)
+    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum() * len(symbols) / 8
+    coder = Encoder()
+    coder.put(symbols, np.ones(21))
+    assert entropy < len(coder.bytes()) < 1.02 * entropy
+
+
+def test_the_smallest_rotation_is_the_same_ellipsoid():
+    rng = np.random.default_rng(0)
+    splats = Splats(rng.normal(size=(300, 3)), rng.normal(size=(300, 4)),
+                    rng.normal(size=(300, 3)), np.zeros(300), np.zeros((300, 1, 3)))  # fmt: skip
+    assert len(_cube_turns()) == 24
+    quats, scales = _smallest_rotation(splats)
+    turned = Splats(splats.means, quats, scales, splats.logit_opacities, splats.sh)
+    np.testing.assert_allclose(covariances(turned), covariances(splats), rtol=1e-4, atol=1e-4)
+    # no rotation is farther from all 24 than 62.8 degrees: cos(31.4 degrees) = 0.8536
+    assert quats[:, 0].min() > 0.853
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_values_come_back_within_half_a_step(ornament, degree):
+    splats, steps = ornament(degree), Steps(12, 0.1, 0.03, 0.2, 0.02, 0.04)
+    back = decode_compact(encode_compact(splats, steps), "a.s3z")
+    assert len(back) == len(splats)
+    # order differs; sums of sorted values do not
+    cell = np.ptp(splats.means, axis=0).max() / (1 << 12)
+    for name, tolerance in (("means", 0.51 * cell), ("logit_opacities", 0.101)):
+        a, b = (np.sort(getattr(s, name), axis=0) for s in (splats, back))
+        assert np.abs(a - b).max() <= tolerance
+    rest = [np.sort(s.sh[:, 1:].ravel()) for s in (splats, back)]
+    assert not degree or np.abs(rest[0] - rest[1]).max() <= 0.0201
+
+
+def test_harmonics_only_where_there_are_any(ornament):
+    """A splat whose harmonics round to zero does not pay for them."""
+    plain = ornament(3)
+    few = plain.sh.copy()
+    few[100:, 1:] = 0
+    some = Splats(plain.means, plain.quats, plain.log_scales, plain.logit_opacities, few)
+    sizes = [len(encode_compact(s, Steps())) for s in (plain, some, ornament(0))]
+    assert sizes[1] - sizes[2] < 0.06 * (sizes[0] - sizes[2])
+    back = decode_compact(encode_compact(some, Steps()), "a.s3z")
+    assert int(back.sh[:, 1:].any(axis=(1, 2)).sum()) <= 100
+
+
+@pytest.mark.parametrize("degree", [0, 2])
+def test_better_than_spz_and_sog_at_their_size(tmp_path, ornament, render, psnr, degree):
+    splats = ornament(degree)
+    right = render(splats)
+    for ending in (".spz", ".sog"):
+        path = tmp_path / f"a{ending}"
+        write_splats(path, splats)
+        theirs = psnr(right, render(read_splats(path)))
+        best = 0.0
+        for logarithm in np.arange(-5, 3, 0.25):
+            data = encode_compact(splats, steps_at(2.0**logarithm))
+            if len(data) <= path.stat().st_size:
+                best = psnr(right, render(decode_compact(data, "a.s3z")))
+                break
+        assert best > theirs + 3, (ending, best, theirs)
+
+
+@pytest.mark.parametrize("target", [{"psnr": 34.0}, {"size": 6_000}])
+def test_the_target_is_met(ornament, target):
+    splats = ornament(0).select(np.arange(1500))
+    found = compress(splats, **target, shares=(1.0, 0.5), tuning=10)
+    decoded = decode_compact(found.data, "a.s3z")
+    np.testing.assert_array_equal(decoded.means, found.splats.means)
+    if "psnr" in target:
+        assert 34 <= found.psnr < 38
+    else:
+        assert 4_000 < len(found.data) <= 6_000
+
+
+def test_targets_that_cannot_be_met(ornament):
+    splats = ornament(0).select(np.arange(300))
+    with pytest.raises(ValueError, match="the target cannot be met; to be had is"):
+        compress(splats, size=50, shares=(1.0,), tuning=0)
+    with pytest.raises(ValueError, match="one of them"):
+        compress(splats)
+
+
+def test_damaged_files(ornament):
+    data = encode_compact(ornament(1).select(np.arange(60)), Steps())
+    for length in range(0, len(data), 7):
+        with pytest.raises(FileFormatError):
+            decode_compact(data[:length], "a.s3z")
+    import zlib
+
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(2000):  # with a checksum that is right again
+        changed = bytearray(data)
+        for _ in range(rng.integers(1, 4)):
+            changed[int(rng.integers(4, len(data)))] = rng.integers(256)
+        changed[12:16] = zlib.crc32(bytes(changed[16:])).to_bytes(4, "little")
+        try:
+            decode_compact(bytes(changed), "a.s3z").finite()
+        except FileFormatError as error:
+            refused += "\n" not in str(error)
+    assert 200 < refused < 2000
+
+
+def test_the_command(tmp_path, letter_f):
+    write_splats(tmp_path / "a.ply", letter_f)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "score3d.cli.main", "compress", *map(str, arguments)],
+            capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+
+    for arguments, says in (
+        ((tmp_path / "a.ply", "x.zip"), ".s3z"),
+        ((tmp_path / "a.ply", tmp_path / "x.s3z", "--target-size", "big"), "a size like"),
+        ((tmp_path / "a.ply", tmp_path / "x.s3z", "--psnr", "900"), "10 to 70"),
+        ((tmp_path / "a.ply", tmp_path / "x.s3z", "--psnr", "30", "--target-size", "9kB"), "both"),
+    ):
+        result = run(*arguments)
+        assert result.returncode == 2
+        assert says in result.stderr
+    result = run(tmp_path / "a.ply", tmp_path / "a.s3z", "--target-size", "4 kB", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["bytes"] == (tmp_path / "a.s3z").stat().st_size <= 4000
+    assert report["psnr"] > 28
