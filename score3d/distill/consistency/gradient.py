@@ -94,6 +94,7 @@ class GradientConsistency:
     def __call__(self, view: Any, g: Tensor, draw: Draw) -> Tensor | None:
         """A scalar on the graph of the depth; None for a scene without geometry (a picture) and
         where no two views see the same surface."""
+        g = g.detach()
         cosine, count = agreement(view, g, draw, self.tau)
         if not count:
             return None

@@ -24,8 +24,6 @@ from score3d.distill.equation import Asked
 
 __all__ = ["missing_library", "upgrad", "upgrad_weights"]
 
-RIDGE = 1e-6  # on a Gramian of trace 1: rounding may leave it slightly indefinite
-
 
 def missing_library() -> str:
     """What to install, in one line, or ""."""
@@ -36,12 +34,13 @@ def missing_library() -> str:
 
 def _project(U: Tensor, G: Tensor) -> Tensor:
     """argmin v^T G v over v >= u, for each row u of U [K,B], by v = u + s with s >= 0 and
-    ||L^T s + L^T u|| smallest, G = L L^T."""
+    ||R (s + u)|| smallest, G = R^T R."""
     from scipy.optimize import nnls
 
     gramian = G.detach().cpu().double().numpy()
-    gramian = gramian / max(float(np.trace(gramian)), np.finfo(float).tiny)
-    root = np.linalg.cholesky(gramian + RIDGE * np.eye(len(gramian))).T
+    # G = R^T R by eigenvalues: Cholesky would need a ridge, which overrules views that ask little
+    values, vectors = np.linalg.eigh(gramian / max(float(np.trace(gramian)), np.finfo(float).tiny))
+    root = np.sqrt(values.clip(min=0))[:, None] * vectors.T
     rows = [u + nnls(root, -root @ u)[0] for u in U.detach().cpu().double().numpy()]
     return torch.as_tensor(np.stack(rows)).to(G)
 
