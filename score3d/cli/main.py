@@ -2,7 +2,7 @@
 
 import typer
 
-from score3d.cli import doctor, evaluate, export, generate, losses, render, teachers
+from score3d.cli import cite, doctor, evaluate, export, generate, losses, render, teachers
 
 app = typer.Typer(
     name="score3d",
@@ -19,6 +19,7 @@ app.command()(render.render)
 app.command()(doctor.doctor)
 app.command()(teachers.teachers)
 app.command()(losses.losses)
+app.command()(cite.cite)
 
 
 def main() -> None:

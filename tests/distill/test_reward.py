@@ -190,7 +190,7 @@ def test_the_chain_is_diffusers_ddim(gaussian_teacher, steps):
 
 
 def test_each_row_starts_at_its_own_time(gaussian_teacher):
-    """And the guide is asked once per row and time below it: 5 + 10 of ten for t = 0.45 and 0.95."""
+    """The guide is asked once per row and time below it: 5 and 10 of ten."""
     rows = []
 
     class Counting(ClassifierFree):

@@ -22,7 +22,7 @@ def test_two_conflicting_views_are_the_closed_form():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_view_is_harmed(seed):
-    """<sum_i l_i J_i, J_k> >= 0 for every view (1e-6 of the product of the norms); the mean does harm some."""
+    """<sum_i l_i J_i, J_k> >= 0 for all k (1e-6 of the norms); the mean does harm some."""
     rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(seed)).double()
     g = torch.Generator().manual_seed(100 + seed)
     rows = rows * torch.rand(5, 1, generator=g).double() * 100

@@ -93,7 +93,7 @@ def test_svgd_couples_equal_views_across_scenes(teacher):
     from score3d.distill.equation import ask
     from score3d.draw import draw_at
 
-    scene, _, prompts, rule, spec = parts(teacher, 3, "distill.shared_t=true")
+    _, _, prompts, rule, spec = parts(teacher, 3, "distill.shared_t=true")
     draw = draw_at(spec, 0)
     z = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     asked = ask(teacher, z, prompts.at(draw.views), draw, None, rule)
