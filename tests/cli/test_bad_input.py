@@ -32,7 +32,7 @@ def one_line(result):
         (["generate", "a red cube and a blue cone"], 2, "does not know 'and'"),
         (["generate", "a red cube", "--negative", "ugly"], 2, "does not know 'ugly'"),
         (["generate", "a red cube", "--preset", "standart"], 2, "did you mean 'standard'"),
-        (["generate", "a red cube", "--loss", "sd"], 2, "did you mean 'sds'"),
+        (["generate", "a red cube", "--loss", "sdss"], 2, "did you mean 'sds'"),
         (["generate", "a red cube", "--loss", "dds"], 2, "edits something that exists"),
         (["generate", "a red cube", "--loss", "pds"], 2, "baseline 'pds' edits"),
         (["generate", "a red cube", "--loss", "csd-edit"], 2, "edits something that exists"),
