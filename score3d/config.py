@@ -55,7 +55,7 @@ class Distill(_Section):
     pds_stride: int = Field(default=2, ge=1)
     stein_decay: float = Field(default=0.99, ge=0, lt=1)
     student_rank: int = Field(default=4, ge=1)
-    student_lr: float = Field(default=1e-3, gt=0)
+    student_lr: float = Field(default=1e-4, gt=0)
     student_fits: int = Field(default=1, ge=0)
     reward_steps: int = Field(default=15, ge=0, le=1000)
     noise_slack: float = Field(default=0.05, gt=0)

@@ -53,9 +53,10 @@ class LoraNetwork:
         device = next(unet.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.camera = nn.Sequential(nn.Linear(16, width), nn.SiLU(), nn.Linear(width, width))
-        nn.init.zeros_(self.camera[2].weight)
-        nn.init.zeros_(self.camera[2].bias)
+            first, last = nn.Linear(16, width), nn.Linear(width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.camera = nn.Sequential(first, nn.SiLU(), last)
         self.camera.to(device)
         unet.time_embedding.register_forward_hook(self._add_camera)
         self._check_prediction_type()

@@ -53,7 +53,7 @@ class Student:
     State: the network's parameters and Adam's moments.
     """
 
-    def __init__(self, network: Network, lr: float = 1e-3, fits: int = 1) -> None:
+    def __init__(self, network: Network, lr: float = 1e-4, fits: int = 1) -> None:
         self.network, self.lr, self.fits = network, lr, fits
         self.optimizer = self._new_optimizer()
         self.error = float("nan")  # of the last fit: mean squared, in what the network predicts
