@@ -64,6 +64,16 @@ def view_rows(z: Tensor, parameters: list[Tensor], g: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
+def _rows(view: Render, z: Tensor, parameters: list[Tensor], g: Tensor) -> Tensor:
+    """`view_rows`, which leaves nothing in the gradients that the adaptation is to read."""
+    rows = view_rows(z, parameters, g)
+    for part in view.parts or (view,):
+        means = part.meta.get("means2d")
+        if means is not None and means.retains_grad:
+            means.grad = None
+    return rows
+
+
 def optimise(
     scene: Scene,
     teacher: Teacher,
@@ -90,7 +100,7 @@ def optimise(
         clock.append(time.perf_counter())
         cond = prompts.at(draw.views, rule.opposites)
         asked = ask(teacher, z.detach(), cond, draw, view, rule)
-        asked = replace(asked, rows=partial(view_rows, z, list(scene.parameters().values())))
+        asked = replace(asked, rows=partial(_rows, view, z, list(scene.parameters().values())))
         grad = combine(teacher, asked, rule)
         clock.append(time.perf_counter())
         reg = scene.regulariser(view)

@@ -371,7 +371,16 @@ def end_to_end(args: argparse.Namespace, cells: Cells) -> dict:
                             config=config.model_dump(mode="json"),
                         )
                     )
-            table.append({"budget": budget, "loss": name, "steps": config.run.steps, "runs": runs})
+            rewarded = config.distill.weight.startswith("reward")
+            table.append(
+                {
+                    "budget": budget,
+                    "loss": name,
+                    "steps": config.run.steps,
+                    "rewarded": rewarded,
+                    "runs": runs,
+                }
+            )
     return {"table": [against_sds(row, table) for row in table]}
 
 

@@ -86,7 +86,7 @@ def paired(values: np.ndarray, names: tuple[str, str]) -> dict[str, Any]:
 def against_sds(row: dict, table: list[dict]) -> dict:
     """Means over runs, and paired differences to SDS at the same budget."""
     sds = next(r for r in table if r["loss"] == "sds" and r["budget"] == row["budget"])
-    out: dict[str, Any] = {k: row[k] for k in ("budget", "loss", "steps")}
+    out: dict[str, Any] = {k: row[k] for k in ("budget", "loss", "steps", "rewarded")}
     for name in row["runs"][0]["measures"]:
         both = zip(sds["runs"], row["runs"], strict=True)
         pair = np.array([[a["measures"][name], b["measures"][name]] for a, b in both], dtype=float)
@@ -166,9 +166,9 @@ def _runs(report: dict) -> list[str]:
     lines = []
     for budget in dict.fromkeys(r["budget"] for r in report["table"]):
         rows = [r for r in report["table"] if r["budget"] == budget]
-        names = [k for k in rows[0] if k not in ("budget", "loss", "steps")]
+        names = [k for k in rows[0] if k not in ("budget", "loss", "steps", "rewarded")]
         cells = [
-            [r["loss"], str(r["steps"])]
+            [r["loss"] + " *" * r["rewarded"], str(r["steps"])]
             + [
                 f"{r[n]['mean']:.3f} ({r[n]['difference']['mean']:+.3f} "
                 f"{_range(r[n]['difference']['interval'], 3)})"
@@ -178,4 +178,6 @@ def _runs(report: dict) -> list[str]:
         ]
         lines += [f"## Equal {budget}", "", "Mean (difference to SDS, 95 %).", ""]
         lines += _table(["loss", "steps", *names], cells)
+    if any(r["rewarded"] for r in report["table"]):
+        lines += ["\\* rewarded by the judge: what the judge says of it is no evidence.", ""]
     return lines

@@ -97,3 +97,24 @@ def test_without_torchjd_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
     with pytest.raises(ConfigError, match=r"pip install 'score3d\[upgrad\]'"):
         build.validate(load_config(None, "upgrad", None, {"run": {"prompt": "a red cube"}}))
+
+
+def test_looking_at_the_rows_leaves_no_trace():
+    """Bit for bit, the statistics of gsplat's densification included."""
+    teacher = GaussianTeacher(torch.full((3, 16, 16), 0.9), 0.1)
+
+    def run(look):
+        config = load_config(
+            None, None, ["run.steps=4", "views.resolution=16", "views.count=2", "scene.count=20",
+                         "scene.adapt=gradient", "scene.adapt_start=100"],
+        )  # fmt: skip
+        scene, rule = build.build_scene(config, torch.device("cpu")), build.build_rule(config)
+        if look:
+            object.__setattr__(rule, "couple", lambda r, asked: (asked.rows(r), r)[1])
+        spec = build.build_spec(config, teacher)
+        list(optimise(scene, teacher, PromptBook(teacher, "x"), rule, spec))
+        return scene.state_dict()
+
+    plain, looked = run(False), run(True)
+    assert plain["adapt.grad2d"].any()
+    assert all(torch.equal(plain[k], looked[k]) for k in plain)
