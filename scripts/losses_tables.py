@@ -43,7 +43,9 @@ def noise_to_signal(parts: list[dict], resamples: int = RESAMPLES, seed: int = 0
         across = np.einsum("ri,ij,rj->r", we, eo, wo)
         square = we @ np.diag(ee) + wo @ np.diag(oo)
         norm = np.einsum("ri,ij,rj->r", we, ee, we) + np.einsum("ri,ij,rj->r", wo, oo, wo)
-        total[:, 0] += (square - (norm + 2 * across) / (a + b)) / (a + b - 1)
+        trace = (square - (norm + 2 * across) / (a + b)) / (a + b - 1)
+        trace[1:] *= a / (a - 1)  # resampling a draws shows a share (a - 1) / a of their variance
+        total[:, 0] += trace
         total[:, 1] += across / (a * b)
     ratio = np.full(len(total), np.inf)
     np.divide(total[:, 0], total[:, 1], out=ratio, where=total[:, 1] > 0)
