@@ -452,7 +452,12 @@ def main(args: argparse.Namespace) -> None:
     }  # fmt: skip
     notes = [
         f"`scripts/benchmark_losses.py {' '.join(sys.argv[1:])}`",
-        f"teacher {cells.teacher}; prompts {', '.join(args.prompts)}; seeds 0 to {args.seeds - 1}",
+        f"teacher {cells.teacher}; "
+        + (
+            f"prompt {args.prompts[0]}; seed 0; {args.rounds} steps of each loss in turn"
+            if args.kind == "cost"
+            else f"prompts {', '.join(args.prompts)}; seeds 0 to {args.seeds - 1}"
+        ),
         *args.notes,
     ]
     page = markdown(args.kind, report, notes)
