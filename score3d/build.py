@@ -218,7 +218,8 @@ def build_rule(
     if d.weight in REWARDED:
         reward, guide = _judged(config, teacher, judge), fillers["guide"](d)
         strategy = REWARDED[d.weight]
-        fillers["weight"] = lambda d: RewardWeighted(strategy, reward, guide, d.reward_steps)
+        joint = GRID_VIEWS if isinstance(teacher, GridTeacher) else 1
+        fillers["weight"] = lambda d: RewardWeighted(strategy, reward, guide, d.reward_steps, joint)
     if d.baseline == "student" and teacher is not None:
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
         fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)

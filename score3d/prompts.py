@@ -23,7 +23,7 @@ class Conditioning:
     opposites [B,K,L,D], opposite_weights [B,K] (<= 0): the object seen from other sides, to
     be steered away from (Perp-Neg). image [B,...]: what an instruct teacher edits.
     source [B,L,D], source_latents [B,C,h,w]: what is being edited, and its text.
-    plain [B,L,D]: the prompt without a view. All but the first two may be None.
+    plain [B,L,D]: the prompt without angles. All but the first two may be None.
     """
 
     positive: Tensor
@@ -94,7 +94,8 @@ class PromptBook:
             phrases = [view_phrase(a, e, style) for a, e in angles]
         positive = torch.cat([self._embedding(p) for p in phrases])
         negative = self._negative.expand(len(views), -1, -1)
-        plain = self._embedding("").expand(len(views), -1, -1)
+        plain = self._embedding("four views" if style == "grid" else "")
+        plain = plain.expand(len(views), -1, -1)
         if not opposites:
             return Conditioning(positive, negative, plain=plain)
         flanks = [90.0 if wrap_degrees(a) >= 0 else -90.0 for a, _ in angles]

@@ -51,6 +51,7 @@ from score3d.resources import resource
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
 from score3d.teachers.embedded import load_world
+from score3d.teachers.grid import GridTeacher
 
 VERSION = 1  # of the measurements: a change here makes every cached cell stale
 BINS = ((0.02, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.98))
@@ -101,11 +102,13 @@ class Rows:
     two more."""
 
     def __init__(self, teacher: Any) -> None:
-        self.count = 0.0
+        self.count, (_, self.h, self.w) = 0.0, teacher.latent_shape
         teacher.unet.register_forward_pre_hook(self._add, with_kwargs=True)
 
     def _add(self, module: Any, args: Any, kwargs: Any) -> None:
-        self.count += len(args[0]) * (3 if torch.is_grad_enabled() else 1)
+        n, _, h, w = args[0].shape
+        views = n * h * w / (self.h * self.w)  # a row may be a grid of views
+        self.count += views * (3 if torch.is_grad_enabled() else 1)
 
 
 def configured(args: argparse.Namespace, loss: str, settings: list[str], **run: Any) -> Config:
@@ -113,23 +116,37 @@ def configured(args: argparse.Namespace, loss: str, settings: list[str], **run: 
     return load_config(args.preset, loss, [*args.overrides, *settings], options)
 
 
+def single_teacher(args: argparse.Namespace) -> Any:
+    """The teacher as it is asked about single views."""
+    return build.build_teacher(
+        configured(args, "sds", ["views.layout=single"]), torch.device("cpu")
+    )
+
+
+def arranged(config: Config, teacher: Any) -> Any:
+    """`teacher` as `config` asks it: about grids of views, if that is possible."""
+    if build.asks_grids(config, teacher):
+        return GridTeacher(teacher, config.distill.noises_per_view)
+    return teacher
+
+
 def frozen_scene(args: argparse.Namespace, cells: Cells, teacher: Any, prompt: str, seed: int):
-    """A scene in the middle of an SDS run, with depth; and its prompts."""
+    """A scene in the middle of an SDS run, with depth."""
     config = configured(args, "sds", [f"run.steps={args.warm * 2}"], prompt=prompt, seed=seed)
     scene = build.build_scene(config, torch.device("cpu"))
-    book = PromptBook(teacher, prompt)
     key = cells.key(config=config.model_dump(mode="json"), warm=args.warm)
     path = cells.folder / f"scene-{key}.pt"
     if path.exists():
         scene.load_state_dict(torch.load(path))
     else:
-        rule, spec = build.build_rule(config, teacher), build.build_spec(config, teacher)
-        for info in optimise(scene, teacher, book, rule, spec):
+        seen = arranged(config, teacher)
+        rule, spec = build.build_rule(config, seen), build.build_spec(config, seen)
+        for info in optimise(scene, seen, PromptBook(seen, prompt), rule, spec):
             if info.step + 1 == args.warm:
                 break
         torch.save(scene.state_dict(), path)
     scene.geometry = True
-    return scene, book
+    return scene
 
 
 def made_rule(config: Config, teacher: Any, raw: bool) -> Rule:
@@ -156,7 +173,7 @@ def teach(rule: Rule, scene: Any, teacher: Any, book: PromptBook, config: Config
 def gradients(args, scene, teacher, book, rule: Rule, config: Config, bounds, turn: float):
     """(latent [R,V,D], parameter [R,P] float32, seconds per draw) of R draws in a bin of t."""
     v, low, high = args.views, *bounds
-    azimuth = torch.arange(v) * 360.0 / v + turn
+    azimuth = torch.arange(v) * 360.0 / v + (turn + 45) % 90 - 45  # a grid begins near the front
     cameras = orbit(azimuth, torch.full((v,), 15.0), 2.0, config.views.fov, 64, 64)
     view = scene.render(cameras, torch.full((v, 3), 0.8))
     z = teacher.encode(view.rgb)
@@ -180,10 +197,11 @@ def gradients(args, scene, teacher, book, rule: Rule, config: Config, bounds, tu
 
 
 def variance(args: argparse.Namespace, cells: Cells) -> dict:
-    teacher = build.build_teacher(configured(args, "sds", []), torch.device("cpu"))
+    teacher = single_teacher(args)
     rows_seen, table = Rows(teacher), []
     for name in args.estimators or ESTIMATORS:
         loss, settings = ESTIMATORS[name]
+        settings = [*settings, f"views.count={args.views}"]
         for b, bounds in enumerate(BINS):
             latent, parameter, seconds, rows = [], [], [], []
             for prompt in args.prompts:
@@ -206,7 +224,9 @@ def variance(args: argparse.Namespace, cells: Cells) -> dict:
 
 
 def _variance_cell(args, cells, teacher, rows_seen, name, config: Config, b: int) -> dict:
-    scene, book = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    scene = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    teacher = arranged(config, teacher)
+    book = PromptBook(teacher, config.run.prompt)
     rule = made_rule(config, teacher, raw=name == "raw score")
     if rule.state_dict():
         path = cells.folder / f"rule-{cells.key(c=config.model_dump(mode='json'), n=args.teach)}.pt"
@@ -231,13 +251,14 @@ def _variance_cell(args, cells, teacher, rows_seen, name, config: Config, b: int
 
 
 def agreements(args: argparse.Namespace, cells: Cells) -> dict:
-    teacher = build.build_teacher(configured(args, "sds", []), torch.device("cpu"))
+    teacher = single_teacher(args)
     table = []
     for angle in (2.0, 5.0, 10.0, 20.0):
         found: list[list[float]] = []
         for prompt in args.prompts:
             for seed in range(args.seeds):
-                config = configured(args, "sds", [], prompt=prompt, seed=seed)
+                single = ["views.layout=single"]  # pairs of views are no grid
+                config = configured(args, "sds", single, prompt=prompt, seed=seed)
                 cell = cells.get(
                     partial(_agreement_cell, args, cells, teacher, config, angle),
                     kind="agreement", angle=angle, draws=args.draws, warm=args.warm,
@@ -248,7 +269,9 @@ def agreements(args: argparse.Namespace, cells: Cells) -> dict:
     conflicts = []
     for prompt in args.prompts:
         for seed in range(args.seeds):
-            config = configured(args, "sds", [], prompt=prompt, seed=seed)
+            config = configured(
+                args, "sds", [f"views.count={args.views}"], prompt=prompt, seed=seed
+            )
             conflicts += cells.get(
                 partial(_conflict_cell, args, cells, teacher, config),
                 kind="conflict", draws=args.draws, warm=args.warm, views=args.views,
@@ -259,7 +282,8 @@ def agreements(args: argparse.Namespace, cells: Cells) -> dict:
 
 def _agreement_cell(args, cells, teacher, config: Config, angle: float) -> dict:
     """Mean cosine of the warped SDS gradients of pairs `angle` apart, per draw."""
-    scene, book = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    scene = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    book = PromptBook(teacher, config.run.prompt)
     iid = build.build_rule(config, teacher)
     consistent = replace(iid, noise=Consistent(config.distill.noise_slack))
     spec = replace(build.build_spec(config, teacher), steps=10**6, pair_angle=angle, views=4)
@@ -279,7 +303,9 @@ def _agreement_cell(args, cells, teacher, config: Config, angle: float) -> dict:
 
 def _conflict_cell(args, cells, teacher, config: Config) -> dict:
     """Share of views that the combined gradient harms, for the mean and for UPGrad."""
-    scene, book = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    scene = frozen_scene(args, cells, teacher, config.run.prompt, config.run.seed)
+    teacher = arranged(config, teacher)
+    book = PromptBook(teacher, config.run.prompt)
     rule = build.build_rule(config, teacher)
     spec = replace(build.build_spec(config, teacher), steps=10**6, views=args.views)
     harmed = []
@@ -320,8 +346,7 @@ def cost(args: argparse.Namespace, cells: Cells) -> dict:
 
 def _cost_cell(args: argparse.Namespace, names: list[str]) -> dict:
     """One step of each loss in turn, so that other load on the machine falls on all alike."""
-    teacher = build.build_teacher(configured(args, "sds", []), torch.device("cpu"))
-    rows, loops = Rows(teacher), {}
+    rows, loops = Rows(single_teacher(args)), {}
     for name in names:
         settings = ["run.particles=1", f"run.steps={args.rounds + 2}", "scene.adapt=none"]
         config = configured(args, name, settings)
@@ -424,7 +449,7 @@ def picture_measures(views: np.ndarray, config: Config) -> dict[str, float]:
     gray = views.mean(-1)
     energy = np.abs(np.fft.fft2(gray - gray.mean((1, 2), keepdims=True))) ** 2
     fy, fx = np.meshgrid(*(np.fft.fftfreq(n) for n in gray.shape[1:]), indexing="ij")
-    noun, _ = load_world().parse(config.run.prompt)
+    noun = load_world().parse(config.run.prompt).noun
     judge = Judge()
     said = judge(torch.from_numpy(views).permute(0, 3, 1, 2))
     p = said.noun_probabilities[:, judge.nouns.index(noun)].clamp(min=1e-6).log()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from score3d.teachers.base import Teacher, TeacherError
 from score3d.teachers.differentiable import differentiable_eps
+from score3d.teachers.grid import GRID_VIEWS
 
 __all__ = ["LoraNetwork", "missing_library"]
 
@@ -64,12 +65,14 @@ class LoraNetwork:
     def _add_camera(self, module: nn.Module, args: Any, out: Tensor) -> Tensor | None:
         return None if self._camera is None else out + self.camera(self._camera).to(out)
 
-    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor) -> Tensor:
-        """The student's noise [M,C,h,w]."""
+    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor, samples: int = 1) -> Tensor:
+        """The student's noise [M,C,h,w]. Of a grid of views the first one's camera is told."""
+        if self.teacher.view_style == "grid":
+            camera = camera.view(-1, GRID_VIEWS, samples, 16)[:, 0].flatten(0, 1)
         with self._awake():
             self._camera = camera.to(z_t)
             try:
-                return differentiable_eps(self.teacher, z_t, t, emb)
+                return differentiable_eps(self.teacher, z_t, t, emb, samples)
             finally:
                 self._camera = None
 
@@ -92,15 +95,16 @@ class LoraNetwork:
         """A network trained to predict v but declared to predict the noise (or the reverse) is
         the commonest silent failure of VSD. Nearly pure noise tells: its noise is nearly itself,
         whatever the network learnt, while a v or x0 is nearly unrelated to it."""
-        channels, h, w = self.teacher.latent_shape
+        teacher: Any = getattr(self.teacher, "teacher", self.teacher)  # single views will do
+        channels, h, w = teacher.latent_shape
         z = torch.randn(4, channels, h, w, generator=torch.Generator().manual_seed(0))
         device = next(self.unet.parameters()).device
         z, t = z.to(device), torch.full((4,), 0.98, device=device)
-        emb = self.teacher.embed([""]).expand(4, -1, -1)
-        said = self.teacher.eps(z, t, emb)
+        emb = teacher.embed([""]).expand(4, -1, -1)
+        said = teacher.eps(z, t, emb)
         a, b = said.flatten().double(), z.flatten().double()
         agreement = float(a @ b / (a.norm() * b.norm()))
-        kind = getattr(self.teacher, "prediction_type", "epsilon")
+        kind = getattr(teacher, "prediction_type", "epsilon")
         if agreement < 0.5:
             raise TeacherError(
                 f"the teacher's network does not predict {kind} as its scheduler says: of pure "

@@ -21,6 +21,7 @@ from torch import Tensor
 from score3d.distill.equation import Asked, Noisy
 from score3d.draw import Draw
 from score3d.teachers.base import Teacher
+from score3d.teachers.grid import GRID_VIEWS
 
 __all__ = ["Network", "Student"]
 
@@ -31,9 +32,9 @@ STREAM = 10  # of the draw's generators
 class Network(Protocol):
     """A trainable noise prediction."""
 
-    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor) -> Tensor:
+    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor, samples: int = 1) -> Tensor:
         """Noise [M,C,h,w] on the graph of the parameters. camera [M,16]: camera-to-world, flat;
-        zeros for none."""
+        zeros for none. samples: noises per view, side by side."""
         ...
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -66,7 +67,7 @@ class Student:
         samples = len(noisy.t) // len(noisy.draw.t)
         camera = _cameras(noisy.draw, samples)
         with torch.no_grad():
-            return self.network.eps(noisy.z_t, noisy.t, _plain(noisy), camera)
+            return self.network.eps(noisy.z_t, noisy.t, _plain(noisy), camera, samples)
 
     def learn(self, teacher: Teacher, asked: Asked) -> None:
         """`fits` steps on the renders of this step."""
@@ -77,6 +78,8 @@ class Student:
         for k in range(self.fits):
             generator = noisy.draw.generator(STREAM + k)
             t = torch.rand(len(z), generator=generator).to(z.device)
+            if teacher.view_style == "grid":  # whose views share one
+                t = t[::GRID_VIEWS].repeat_interleave(GRID_VIEWS)
             eps = torch.randn(z.shape, generator=generator).to(z)
             dropped = float(torch.rand((), generator=generator)) < CAMERA_DROPOUT
             alpha, sigma = teacher.schedule.alpha_sigma(t, z)
