@@ -68,7 +68,9 @@ def test_the_first_student_is_the_teacher_and_every_factor_learns(single, sample
     assert torch.equal(said.detach(), teacher.eps(z, t, emb))
     said.square().mean().backward()
     assert all(p.grad is not None for p in network.parameters().values())
-    assert not any(p.grad is not None for n, p in single.unet.named_parameters() if "student" not in n)
+    assert not any(
+        p.grad is not None for n, p in single.unet.named_parameters() if "student" not in n
+    )
     assert spec.grid
 
 
