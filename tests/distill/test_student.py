@@ -51,7 +51,7 @@ class Analytic:
         self.mean = torch.nn.Parameter(torch.zeros(teacher.latent_shape))
         self.log_std = torch.nn.Parameter(torch.tensor(std).log())
 
-    def eps(self, z_t, t, emb, camera):
+    def eps(self, z_t, t, emb, camera, samples=1):
         alpha, sigma = self.schedule.alpha_sigma(t, z_t)
         variance = alpha**2 * (2 * self.log_std).exp() + sigma**2
         return sigma * (z_t - alpha * self.mean) / variance
@@ -66,7 +66,7 @@ class Says:
     def __init__(self, says):
         self.says, self.dummy = says, torch.nn.Parameter(torch.zeros(1))
 
-    def eps(self, z_t, t, emb, camera):
+    def eps(self, z_t, t, emb, camera, samples=1):
         return self.says(z_t, t, emb)
 
     def parameters(self):
@@ -170,11 +170,10 @@ def test_at_first_it_is_the_pure_guidance_direction(embedded):
 
 
 def test_the_student_learns_the_renders(embedded):
-    """On one picture its error falls below the teacher's, measured on noises it was not fitted
-    to."""
+    """On two latents no render looks like, its error falls below the teacher's, measured on
+    noises it was not fitted to."""
     z, cond, draw, view = asked_of(embedded)
-    z = embedded.encode(torch.full((2, 3, 64, 64), 0.9))
-    student = Student(LoraNetwork(embedded), lr=3e-3, fits=1)
+    student = Student(LoraNetwork(embedded), lr=1e-2, fits=1)
 
     def error():
         total = 0.0
@@ -197,6 +196,7 @@ def test_any_diffusers_unet(gaussian_teacher):
 
     class Teacher:
         schedule, capabilities = gaussian_teacher.schedule, frozenset()
+        view_style = "none"
         latent_shape, prediction_type, dtype = (4, 8, 8), "v_prediction", torch.bfloat16
         eps = StableDiffusionTeacher.eps
         unet = UNet2DConditionModel(
