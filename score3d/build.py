@@ -11,17 +11,24 @@ from typing import Any
 import torch
 
 from score3d.config import Config, ConfigError, suggestion
+from score3d.distill.baseline import lora
 from score3d.distill.baseline.dds import Dds
+from score3d.distill.baseline.lora import LoraNetwork
 from score3d.distill.baseline.own_noise import own_noise
 from score3d.distill.baseline.pds import Pds, pds_time_weight
 from score3d.distill.baseline.stein import Stein, silhouette
+from score3d.distill.baseline.student import Student
+from score3d.distill.consistency.gradient import GradientConsistency
 from score3d.distill.consistency.nothing import nothing
+from score3d.distill.couple import upgrad as upgrad_module
 from score3d.distill.couple.independent import independent
 from score3d.distill.couple.svgd import svgd
+from score3d.distill.couple.upgrad import upgrad
 from score3d.distill.equation import Rule
 from score3d.distill.guide.classifier_free import ClassifierFree
 from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
 from score3d.distill.guide.perp_neg import PerpNeg
+from score3d.distill.noise.consistent import Consistent
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
 from score3d.distill.weight.judge_reward import MakeJudge, judge_reward
@@ -31,6 +38,8 @@ from score3d.draw import DrawSpec
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
+from score3d.scenes.image import ImageOptions, ImageScene
+from score3d.scenes.particles import ParticleScene
 from score3d.teachers.base import Teacher
 from score3d.teachers.embedded import EmbeddedTeacher
 from score3d.teachers.grid import GRID_VIEWS, GridTeacher
@@ -48,7 +57,10 @@ __all__ = [
 ]
 
 # Slot fillers are made from the distill section: most ignore it.
-NOISES: dict[str, Callable[..., Any]] = {"iid": lambda d: iid}
+NOISES: dict[str, Callable[..., Any]] = {
+    "iid": lambda d: iid,
+    "consistent": lambda d: Consistent(d.noise_slack),
+}
 GUIDES: dict[str, Callable[..., Any]] = {
     "classifier-free": lambda d: ClassifierFree(d.guidance, d.rescale),
     "perp-neg": lambda d: PerpNeg(d.guidance, d.rescale),
@@ -59,13 +71,18 @@ BASELINES: dict[str, Callable[..., Any]] = {
     "stein": lambda d: Stein(silhouette, d.stein_decay),
     "dds": lambda d: Dds(_filler("guide", d.guide)(d)),
     "pds": lambda d: Pds(Dds(_filler("guide", d.guide)(d)), d.pds_stride),
+    "student": lambda d: _needs_teacher("student"),
 }
 WEIGHTS: dict[str, Callable[..., Any]] = {"mean": lambda d: mean}
 COUPLES: dict[str, Callable[..., Any]] = {
     "none": lambda d: independent,
     "svgd": lambda d: svgd,
+    "upgrad": lambda d: upgrad,
 }
-CONSISTENCIES: dict[str, Callable[..., Any]] = {"none": lambda d: nothing}
+CONSISTENCIES: dict[str, Callable[..., Any]] = {
+    "none": lambda d: nothing,
+    "gradient": lambda d: GradientConsistency(d.consistency_weight, d.consistency_tau),
+}
 # weights that need a reward
 REWARDED = {f"reward-{name}": strategy for name, strategy in STRATEGIES.items()}
 SLOTS = {
@@ -81,7 +98,7 @@ TEACHERS: dict[str, Callable[..., Teacher]] = {"embedded": EmbeddedTeacher}
 ADAPTATIONS: dict[str, type[Adaptation]] = {"none": Adaptation, "mcmc": Mcmc, "gradient": Gradient}
 
 
-def _gaussians(config: Config, device: torch.device) -> Scene:
+def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     s = config.scene
     adaptation = _pick(ADAPTATIONS, "adaptation", s.adapt, "score3d.adaptations")(
         every=s.adapt_every,
@@ -92,10 +109,25 @@ def _gaussians(config: Config, device: torch.device) -> Scene:
     )
     names = GaussianOptions.__dataclass_fields__
     options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
-    return GaussianScene(options, adaptation, config.run.steps, config.run.seed, device)
+    geometry = config.distill.noise == "consistent" or config.distill.consistency != "none"
+    return GaussianScene(options, adaptation, config.run.steps, seed, device, geometry=geometry)
 
 
-SCENES: dict[str, Callable[..., Scene]] = {"gaussians": _gaussians}
+def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
+    s = config.scene
+    options = ImageOptions(config.views.resolution, s.image_lr, s.image_latents)
+    if s.image_latents and teacher is None:
+        raise ConfigError("scene.image_latents needs the teacher that the latents are of")
+    return ImageScene(
+        options,
+        seed,
+        device,
+        teacher.latent_shape if teacher else None,
+        teacher.decode if teacher else None,
+    )
+
+
+SCENES: dict[str, Callable[..., Scene]] = {"gaussians": _gaussians, "image": _image}
 
 
 def known(table: dict[str, Any], group: str) -> list[str]:
@@ -152,6 +184,10 @@ def asks_grids(config: Config, teacher: Teacher) -> bool:
         obstacle = f"views.count={count} is not a multiple of {GRID_VIEWS}"
     elif guide == "perp-neg":
         obstacle = "guide=perp-neg steers single views"
+    elif config.distill.pair_angle:
+        obstacle = "distill.pair_angle pairs single views"
+    elif config.scene.kind == "image":
+        obstacle = "scene.kind=image is a single view"
     if obstacle and layout == "grid":
         raise ConfigError(f"views.layout=grid: {obstacle}; use --set views.layout=single")
     return not obstacle
@@ -180,10 +216,19 @@ def build_rule(
     d = config.distill
     fillers = {slot: _filler(slot, getattr(d, slot)) for slot in SLOTS}
     if d.weight in REWARDED:
-        reward = _judged(config, teacher, judge)
-        fillers["weight"] = lambda d: RewardWeighted(REWARDED[d.weight], reward)
+        reward, guide = _judged(config, teacher, judge), fillers["guide"](d)
+        strategy = REWARDED[d.weight]
+        joint = GRID_VIEWS if isinstance(teacher, GridTeacher) else 1
+        fillers["weight"] = lambda d: RewardWeighted(strategy, reward, guide, d.reward_steps, joint)
+    if d.baseline == "student" and teacher is not None:
+        network = LoraNetwork(teacher, d.student_rank, config.run.seed)
+        fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)
     fillers = {slot: make(d) for slot, make in fillers.items()}
     return Rule(**fillers, time_weight=_time_weight(config))
+
+
+def _needs_teacher(name: str) -> Any:
+    raise ConfigError(f"baseline {name!r} is part of the teacher's network and needs a teacher")
 
 
 def _filler(slot: str, name: str) -> Any:
@@ -196,13 +241,44 @@ def _time_weight(config: Config) -> Any:
     return _pick(table, "time weight", name, "score3d.time_weight")
 
 
-def build_scene(config: Config, device: torch.device) -> Scene:
-    """A fresh scene of `scene.kind`."""
-    return _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")(config, device)
+def build_scene(config: Config, device: torch.device, teacher: Teacher | None = None) -> Scene:
+    """A fresh scene of `scene.kind`, or as many as there are particles, each from a seed of its
+    own. teacher: for scenes that hold its latents. Raises ConfigError."""
+    make = _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")
+    n, seed = config.run.particles, config.run.seed
+    scenes = [make(config, device, seed + 1000003 * i, teacher) for i in range(n)]
+    return scenes[0] if n == 1 else ParticleScene(scenes)
 
 
-def validate(config: Config) -> None:
-    """Raise ConfigError for a name nobody knows, before anything is loaded or written."""
+def _requirements(config: Config, source: bool) -> None:
+    """What the chosen fillers need and this run has not."""
+    d = config.distill
+    edits = [
+        f"{slot} {name!r}"
+        for slot, name in (("baseline", d.baseline), ("guide", d.guide))
+        if name in ("dds", "pds", "instruct-pix2pix")
+    ]
+    if edits and not source:
+        raise ConfigError(
+            f"{edits[0]} edits something that exists, and this run starts from nothing; choose "
+            "another --loss (see `score3d losses`)"
+        )
+    missing = lora.missing_library() if d.baseline == "student" else ""
+    missing = missing or (upgrad_module.missing_library() if d.couple == "upgrad" else "")
+    if missing:
+        raise ConfigError(missing)
+    if d.weight in REWARDED and config.teacher.name != "embedded":
+        _judged(config, None, None)
+    if d.consistency != "none" and not d.pair_angle:
+        raise ConfigError(
+            f"consistency {d.consistency!r} compares pairs of views: set distill.pair_angle, "
+            "like --set distill.pair_angle=10"
+        )
+
+
+def validate(config: Config, source: bool = False) -> None:
+    """Raise ConfigError for a name nobody knows, and for what the named things need and lack,
+    before anything is loaded or written. source: whether the run has something to edit."""
     build_device(config.run.device)
     for slot in SLOTS:
         _filler(slot, getattr(config.distill, slot))
@@ -211,6 +287,7 @@ def validate(config: Config) -> None:
         _pick(TEACHERS, "teacher", config.teacher.name, "score3d.teachers")
     _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")
     _pick(ADAPTATIONS, "adaptation", config.scene.adapt, "score3d.adaptations")
+    _requirements(config, source)
 
 
 def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
@@ -233,4 +310,7 @@ def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
         background=v.background,
         shared_t=d.shared_t,
         grid=teacher.view_style == "grid",
+        particles=config.run.particles,
+        pair_angle=d.pair_angle,
+        from_front=config.scene.kind == "image",
     )

@@ -43,6 +43,17 @@ class Cameras:
             self.height,
         )
 
+    def tile(self, times: int) -> "Cameras":
+        """The whole batch `times` times over."""
+        return Cameras(
+            self.viewmats.repeat(times, 1, 1),
+            self.Ks.repeat(times, 1, 1),
+            self.azimuth.repeat(times),
+            self.elevation.repeat(times),
+            self.width,
+            self.height,
+        )
+
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras with every tensor on `device`."""
         return Cameras(

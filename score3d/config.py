@@ -30,6 +30,7 @@ class Run(_Section):
     negative: str = ""
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=300, ge=1)
+    particles: int = Field(default=1, ge=1, le=64)
     device: str = "auto"
     preview_every: int = Field(default=50, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
@@ -53,6 +54,14 @@ class Distill(_Section):
     time_weight: str = "sds"
     pds_stride: int = Field(default=2, ge=1)
     stein_decay: float = Field(default=0.99, ge=0, lt=1)
+    student_rank: int = Field(default=4, ge=1)
+    student_lr: float = Field(default=1e-4, gt=0)
+    student_fits: int = Field(default=1, ge=0)
+    reward_steps: int = Field(default=15, ge=0, le=1000)
+    noise_slack: float = Field(default=0.05, gt=0)
+    pair_angle: float = Field(default=0.0, ge=0, lt=180)
+    consistency_weight: float = Field(default=0.1, ge=0)
+    consistency_tau: float = Field(default=0.05, gt=0)
     shared_t: bool = False
     noises_per_view: int = Field(default=1, ge=1)
     t_min: float = Field(default=0.02, gt=0, lt=1)
@@ -102,6 +111,8 @@ class SceneSection(_Section):
     bound: float = Field(default=0.62, gt=0)
     opacity_weight: float = Field(default=0.0, ge=0)
     scale_weight: float = Field(default=0.0, ge=0)
+    image_lr: float = Field(default=0.05, gt=0)
+    image_latents: bool = False
 
 
 class Output(_Section):
@@ -120,6 +131,15 @@ class Config(_Section):
     views: Views = Views()
     scene: SceneSection = SceneSection()
     output: Output = Output()
+
+    @model_validator(mode="after")
+    def _paired(self) -> "Config":
+        if self.distill.pair_angle and self.views.count % 2:
+            raise ValueError(
+                f"distill.pair_angle pairs the views, so views.count must be even, "
+                f"not {self.views.count}"
+            )
+        return self
 
 
 def preset_names() -> list[str]:
@@ -180,6 +200,8 @@ def _assignment(text: str) -> dict[str, Any]:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":  # our own, across settings: it names them itself
+        return first["msg"].removeprefix("Value error, ")
     where = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = Config

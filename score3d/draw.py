@@ -26,6 +26,9 @@ class DrawSpec:
     grid: views come in fours, a quarter turn apart and counter-clockwise, the first within 45
     degrees of the front; the four share elevation, distance, background and time
     (`teachers.grid`). `views` is then a multiple of 4.
+    particles: scenes that see the same cameras and backgrounds, each with noise of its own.
+    pair_angle: 0, or views come in pairs that share everything but the noise and an azimuth that
+    differs by this many degrees. from_front: every camera looks from azimuth and elevation 0.
     """
 
     seed: int
@@ -44,6 +47,9 @@ class DrawSpec:
     background: str | float = "random"
     shared_t: bool = False
     grid: bool = False
+    particles: int = 1
+    pair_angle: float = 0.0
+    from_front: bool = False
 
     def t_range(self, step: int) -> tuple[float, float]:
         """The times drawn from at `step`."""
@@ -54,7 +60,9 @@ class DrawSpec:
 @dataclass(frozen=True)
 class Draw:
     """One step's randomness: cameras of B views, backgrounds [B,3] in [0,1], t [B] in (0,1),
-    noise [B,S,C,h,w] ~ N(0, I), and a seed for what the scene's adaptation draws."""
+    noise [B,S,C,h,w] ~ N(0, I), and a seed for what the scene's adaptation draws.
+
+    With n particles, B is n times the views of one: row p B/n + v is view v of particle p."""
 
     step: int
     views: Cameras
@@ -62,6 +70,11 @@ class Draw:
     t: Tensor
     noise: Tensor
     adapt_seed: int
+    particles: int = 1
+
+    def generator(self, stream: int) -> torch.Generator:
+        """For what a slot filler draws at this step; one stream (>= 0) per filler and use."""
+        return _generator(self.adapt_seed, self.step, 100 + stream)
 
     def to(self, device: torch.device | str) -> "Draw":
         """The same draw on `device`; numbers are always drawn on the CPU."""
@@ -72,6 +85,7 @@ class Draw:
             self.t.to(device),
             self.noise.to(device),
             self.adapt_seed,
+            self.particles,
         )
 
 
@@ -88,12 +102,11 @@ def _in_fours(values: Tensor) -> Tensor:
     return values[::4].repeat_interleave(4, 0)
 
 
-def draw_at(spec: DrawSpec, step: int) -> Draw:
-    """The draw of `step`. Azimuths are stratified: one per equal sector, with one common offset
-    and a jitter of half a sector, so that every step sees all sides. Times are stratified over
-    the batch and shuffled, which lowers the gradient's variance at no cost."""
-    g_view, g_back, g_time, g_noise = (_generator(spec.seed, step, k) for k in range(4))
-    b = spec.views
+def _views(spec: DrawSpec, step: int) -> tuple[Cameras, Tensor]:
+    """Cameras and backgrounds [V,3] of one particle's V views."""
+    g_view, g_back = _generator(spec.seed, step, 0), _generator(spec.seed, step, 1)
+    pairs = 2 if spec.pair_angle else 1
+    b = spec.views // pairs
     sector = 360.0 / b
     jitter = (torch.rand(b, generator=g_view) - 0.5) * sector / 2
     azimuth = torch.arange(b) * sector + torch.rand((), generator=g_view) * sector + jitter
@@ -105,7 +118,8 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
         first = (torch.rand(b, generator=g_view) - 0.5) * 90
         azimuth = _in_fours(first) + 90.0 * (torch.arange(b) % 4)
         elevation, distance = _in_fours(elevation), _in_fours(distance)
-    cameras = orbit(azimuth % 360, elevation, distance, spec.fov, spec.resolution, spec.resolution)
+    if spec.from_front:
+        azimuth, elevation = torch.zeros(b), torch.zeros(b)
     if spec.background == "random":
         gray = torch.rand(b, 1, generator=g_back).expand(b, 3)
         tint = (torch.rand(b, 3, generator=g_back) - 0.5) * 0.6
@@ -115,15 +129,36 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
         background = torch.full((b, 3), float(spec.background))
     if spec.grid:
         background = _in_fours(background)
+    turn = spec.pair_angle * torch.arange(pairs)
+    azimuth = (azimuth[:, None] + turn).flatten()
+    elevation, distance, background = (
+        v.repeat_interleave(pairs, 0) for v in (elevation, distance, background)
+    )
+    side = spec.resolution
+    return orbit(azimuth % 360, elevation, distance, spec.fov, side, side), background
+
+
+def draw_at(spec: DrawSpec, step: int) -> Draw:
+    """The draw of `step`. Azimuths are stratified: one per equal sector, with one common offset
+    and a jitter of half a sector, so that every step sees all sides. Times are stratified over
+    the batch and shuffled, which lowers the gradient's variance at no cost."""
+    g_time, g_noise = _generator(spec.seed, step, 2), _generator(spec.seed, step, 3)
+    cameras, background = _views(spec, step)
+    n = spec.particles
+    b = n * spec.views
+    pairs = 2 if spec.pair_angle else 1
+    times = b // pairs
     low, high = spec.t_range(step)
-    unit = (torch.randperm(b, generator=g_time) + torch.rand(b, generator=g_time)) / b
+    unit = (torch.randperm(times, generator=g_time) + torch.rand(times, generator=g_time)) / times
+    unit = unit.repeat_interleave(pairs)
     if spec.shared_t:
         unit = torch.rand(1, generator=_generator(spec.seed, step, 5)).expand(b)
-    if spec.grid:
+    elif spec.grid:
         groups = b // 4
         drawn = torch.rand(groups, generator=_generator(spec.seed, step, 5))
         order = torch.randperm(groups, generator=g_time)
         unit = ((order + drawn) / groups).repeat_interleave(4)
     noise = torch.randn(b, spec.noises, *spec.latent_shape, generator=g_noise)
     t = low + unit * (high - low)
-    return Draw(step, cameras, background, t, noise, _seed(spec.seed, step, 4))
+    seed = _seed(spec.seed, step, 4)
+    return Draw(step, cameras.tile(n), background.repeat(n, 1), t, noise, seed, n)

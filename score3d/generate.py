@@ -27,6 +27,7 @@ from score3d.prompts import PromptBook
 from score3d.report.run_report import write_report
 from score3d.runs.checkpoint import Checkpoint, save_checkpoint
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
+from score3d.scenes.image import ImageScene
 from score3d.scenes.photograph import photograph
 from score3d.teachers.base import Teacher
 
@@ -76,7 +77,9 @@ def generate(
     device = build.build_device(config.run.device)
     teacher = build.build_teacher(config, device)
     prompts = PromptBook(teacher, config.run.prompt, config.run.negative)
-    scene, rule = build.build_scene(config, device), build.build_rule(config, teacher, Judge)
+    scene = build.build_scene(config, device, teacher)
+    rule = build.build_rule(config, teacher, Judge)
+    scenes = getattr(scene, "particles", [scene])
     spec = build.build_spec(config, teacher)
     write_text(folder.config, to_toml(config))
     metrics, start = MetricsLog(folder.metrics), 0
@@ -96,8 +99,9 @@ def generate(
             phases[name] = phases.get(name, 0.0) + value
         metrics.append(_record(info))
         if done == first or done % config.run.preview_every == 0:
-            _preview(folder, scene.splats(), config)
-        watch(done, scene.splats)
+            _preview(folder, scenes[0], config)
+        if not isinstance(scenes[0], ImageScene):
+            watch(done, scenes[0].splats)
         stop = should_stop() if done < config.run.steps else ""
         if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
             save_checkpoint(
@@ -113,26 +117,29 @@ def generate(
     clock.lap("optimise")
     yield Phase("export")
     scene.prune(config.scene.final_prune)
-    splats, dropped = scene.splats().finite()
-    views = _export(folder, splats, config)
-    notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
-    notes += _export_mesh(folder, splats, config)
+    exports = [_export(folder.particle(i), s, config) for i, s in enumerate(scenes)]
     clock.lap("export")
     summary: dict[str, Any] = {
         "prompt": config.run.prompt,
         "status": status,
         "steps": done,
-        "gaussians": len(splats),
+        "gaussians": sum(e.gaussians for e in exports),
         "seed": config.run.seed,
         "seconds": clock.seconds,
         "step_seconds": {k: round(v, 3) for k, v in phases.items()},
-        "notes": notes,
+        "notes": [note for e in exports for note in e.notes],
         "versions": _versions(),
     }
-    judged = _judge(teacher, config, views)
-    if judged:
+    judged = [_judge(teacher, config, e.views) for e in exports]
+    if judged[0]:
         yield Phase("judge")
-        summary["judge"] = judged
+        summary["judge"] = judged[0]
+    if len(scenes) > 1:
+        summary["particles"] = [
+            {"folder": str(folder.particle(i).path.relative_to(folder.path)),
+             "gaussians": e.gaussians, "judge": j}
+            for i, (e, j) in enumerate(zip(exports, judged, strict=True))
+        ]  # fmt: skip
     clock.lap("judge")
     write_summary(folder.summary, summary)
     _report(folder, summary)
@@ -151,12 +158,40 @@ def _record(info: StepInfo) -> dict[str, Any]:
     return record | ({"skipped": info.skipped} if info.skipped else {})
 
 
-def _preview(folder: RunFolder, splats: Splats, config: Config) -> None:
+def _preview(folder: RunFolder, scene: Any, config: Config) -> None:
+    if isinstance(scene, ImageScene):
+        write_png(folder.preview, scene.picture())
+        return
+    splats = scene.splats()
     views = turntable(8, config.output.picture_size, fov=config.views.fov)
     write_png(folder.preview, photograph(splats, views[1:2], config.output.background)[0])
 
 
-def _export(folder: RunFolder, splats: Splats, config: Config) -> np.ndarray:
+@dataclass(frozen=True)
+class _Exported:
+    """What became of one scene: the views that are judged [V,H,W,3] and remarks."""
+
+    views: np.ndarray
+    gaussians: int
+    notes: list[str]
+
+
+def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
+    """Write one scene's files: splats, mesh and pictures, or a picture alone."""
+    folder.path.mkdir(exist_ok=True)
+    if isinstance(scene, ImageScene):
+        picture = scene.picture()
+        write_png(folder.picture, picture)
+        write_png(folder.preview, picture)
+        return _Exported(picture[None], 0, [])
+    splats, dropped = scene.splats().finite()
+    views = _export_pictures(folder, splats, config)
+    notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
+    notes += _export_mesh(folder, splats, config)
+    return _Exported(views, len(splats), notes)
+
+
+def _export_pictures(folder: RunFolder, splats: Splats, config: Config) -> np.ndarray:
     """Write scene.ply and the pictures; returns the judged turntable views [8,H,W,3]."""
     write_ply(folder.scene, splats)
     size, fov = config.output.picture_size, config.views.fov

@@ -5,7 +5,8 @@ A generator: the command line, tests, a viewer and a notebook all consume this o
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,6 +49,31 @@ def _not_finite(scene: Scene, named: dict[str, Tensor]) -> str:
     return ""
 
 
+def view_rows(z: Tensor, parameters: list[Tensor], g: Tensor) -> Tensor:
+    """Each view's own gradient [B,P] on all P elements of `parameters`, for gradients g on
+    latents z, both [B,C,h,w]. One backward pass per view; the graph stays."""
+    rows = []
+    for i in range(len(z)):
+        alone = torch.zeros_like(g)
+        alone[i] = g[i]
+        found = torch.autograd.grad(z, parameters, alone, retain_graph=True, allow_unused=True)
+        pieces = [
+            torch.zeros_like(p) if f is None else f for p, f in zip(parameters, found, strict=True)
+        ]
+        rows.append(torch.cat([v.flatten() for v in pieces]))
+    return torch.stack(rows)
+
+
+def _rows(view: Render, z: Tensor, parameters: list[Tensor], g: Tensor) -> Tensor:
+    """`view_rows`, which leaves nothing in the gradients that the adaptation is to read."""
+    rows = view_rows(z, parameters, g)
+    for part in view.parts or (view,):
+        means = part.meta.get("means2d")
+        if means is not None and means.retains_grad:
+            means.grad = None
+    return rows
+
+
 def optimise(
     scene: Scene,
     teacher: Teacher,
@@ -70,14 +96,15 @@ def optimise(
         draw = draw_at(spec, step).to(device)
         view = scene.render(draw.views, draw.background)
         clock.append(time.perf_counter())
-        z = teacher.encode(view.rgb)
+        z = teacher.encode(view.rgb) if view.latents is None else view.latents
         clock.append(time.perf_counter())
         cond = prompts.at(draw.views, rule.opposites)
         asked = ask(teacher, z.detach(), cond, draw, view, rule)
+        asked = replace(asked, rows=partial(_rows, view, z, list(scene.parameters().values())))
         grad = combine(teacher, asked, rule)
         clock.append(time.perf_counter())
         reg = scene.regulariser(view)
-        demand = rule.consistency(view, grad)
+        demand = rule.consistency(view, grad, draw)
         if demand is not None:
             reg = reg + demand
         torch.autograd.backward(

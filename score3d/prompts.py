@@ -1,6 +1,7 @@
 """View-dependent prompts: the text embeddings of one step's views."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -22,7 +23,7 @@ class Conditioning:
     opposites [B,K,L,D], opposite_weights [B,K] (<= 0): the object seen from other sides, to
     be steered away from (Perp-Neg). image [B,...]: what an instruct teacher edits.
     source [B,L,D], source_latents [B,C,h,w]: what is being edited, and its text.
-    All but the first two are None unless a rule needs them.
+    plain [B,L,D]: the prompt without angles. All but the first two may be None.
     """
 
     positive: Tensor
@@ -32,13 +33,19 @@ class Conditioning:
     image: Tensor | None = None
     source: Tensor | None = None
     source_latents: Tensor | None = None
+    plain: Tensor | None = None
 
     def repeat(self, samples: int) -> "Conditioning":
         """Each view `samples` times, copies next to each other: B * samples rows."""
+        return self._map(lambda v: v.repeat_interleave(samples, 0))
+
+    def rows(self, index: Tensor) -> "Conditioning":
+        """The rows of `index` (a mask or numbers)."""
+        return self._map(lambda v: v[index])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Conditioning(
-            **{k: v.repeat_interleave(samples, 0) for k, v in values.items() if v is not None}
-        )
+        return Conditioning(**{k: change(v) for k, v in values.items() if v is not None})
 
 
 def opposite_weights(azimuth: float) -> tuple[float, float]:
@@ -87,8 +94,10 @@ class PromptBook:
             phrases = [view_phrase(a, e, style) for a, e in angles]
         positive = torch.cat([self._embedding(p) for p in phrases])
         negative = self._negative.expand(len(views), -1, -1)
+        plain = self._embedding("four views" if style == "grid" else "")
+        plain = plain.expand(len(views), -1, -1)
         if not opposites:
-            return Conditioning(positive, negative)
+            return Conditioning(positive, negative, plain=plain)
         flanks = [90.0 if wrap_degrees(a) >= 0 else -90.0 for a, _ in angles]
         front = torch.cat([self._embedding(view_phrase(0.0, e, style)) for _, e in angles])
         side = torch.cat(
@@ -98,4 +107,5 @@ class PromptBook:
             ]
         )
         weights = torch.tensor([opposite_weights(a) for a, _ in angles], device=positive.device)
-        return Conditioning(positive, negative, torch.stack([front, side], 1), weights)
+        sides = torch.stack([front, side], 1)
+        return Conditioning(positive, negative, sides, weights, plain=plain)

@@ -4,7 +4,7 @@ import torch
 from score3d import build
 from score3d.config import ConfigError, load_config, loss_names
 from score3d.evaluate.judge import Judge
-from score3d.teachers.embedded import load_world
+from score3d.teachers.embedded import EmbeddedTeacher, load_world
 
 
 @pytest.mark.parametrize("slot", ["noise", "guide", "baseline", "weight", "couple", "consistency"])
@@ -77,6 +77,8 @@ def test_grids_are_asked_about_where_that_is_possible():
         (OfSingles(), "views.count=4", "not trained on grids"),
         (OfGrids(), "views.count=6", "not a multiple of 4"),
         (OfGrids(), "distill.guide=perp-neg", "perp-neg steers single views"),
+        (OfGrids(), "distill.pair_angle=10", "pairs single views"),
+        (OfGrids(), "scene.kind=image", "is a single view"),
     ],
 )
 def test_grids_that_cannot_be_are_refused(teacher, setting, says):
@@ -85,8 +87,27 @@ def test_grids_that_cannot_be_are_refused(teacher, setting, says):
         build.asks_grids(config, teacher)
 
 
+@pytest.fixture(scope="module")
+def embedded():
+    return EmbeddedTeacher()
+
+
 @pytest.mark.parametrize("loss", loss_names())
-def test_every_row_builds_and_names_itself(loss):
-    config = load_config(None, loss)
-    build.build_rule(config)
+def test_every_row_builds_and_names_itself(loss, embedded):
+    config = load_config(None, loss, None, {"run": {"prompt": "a red mushroom"}})
+    build.validate(config, source=True)
+    build.build_rule(config, embedded, Judge)
     assert config.distill.loss == loss
+
+
+@pytest.mark.parametrize("loss", ["dds", "pds", "csd-edit"])
+def test_what_edits_needs_a_source(loss):
+    with pytest.raises(ConfigError, match="edits something that exists"):
+        build.validate(load_config(None, loss))
+
+
+def test_a_student_needs_a_teacher_and_a_reward_the_embedded_one():
+    with pytest.raises(ConfigError, match="part of the teacher's network"):
+        build.build_rule(load_config(None, "vsd"))
+    with pytest.raises(ConfigError, match="needs the judge"):
+        build.validate(load_config(None, "reward-sds", ["teacher.name=."]))

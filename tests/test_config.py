@@ -36,7 +36,7 @@ def test_precedence():
     ("arguments", "says"),
     [
         ({"preset": "standart"}, "did you mean 'standard'"),
-        ({"loss": "sdz"}, "did you mean 'sds'"),
+        ({"loss": "sdss"}, "did you mean 'sds'"),
         ({"overrides": ["scene.cuont=5"]}, r"unknown setting 'scene.cuont'; did you mean 'count'"),
         ({"overrides": ["scen.count=5"]}, r"unknown setting 'scen'; did you mean 'scene'"),
         ({"overrides": ["count=5"]}, r"expected section\.key=value"),

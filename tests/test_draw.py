@@ -81,3 +81,43 @@ def test_grids_are_quarter_turns_that_share_everything_else():
         low, high = spec.t_range(step)
         strata = ((draw.t[::4] - low) / (high - low) * 2).floor().sort().values
         assert strata.tolist() == [0, 1]
+
+
+def test_pairs_share_all_but_noise_and_an_angle():
+    spec = replace(SPEC, views=4, pair_angle=10.0)
+    draw = draw_at(spec, 3)
+    a, b = draw.views.azimuth[::2], draw.views.azimuth[1::2]
+    assert torch.allclose((b - a) % 360, torch.full((2,), 10.0), atol=1e-3)
+    assert torch.equal(draw.views.elevation[::2], draw.views.elevation[1::2])
+    assert torch.equal(draw.background[::2], draw.background[1::2])
+    assert torch.equal(draw.t[::2], draw.t[1::2])
+    assert draw.t[0] != draw.t[2]
+    assert not torch.equal(draw.noise[0], draw.noise[1])
+
+
+def test_particles_share_cameras_and_have_noise_of_their_own():
+    one, draw = draw_at(SPEC, 3), draw_at(replace(SPEC, particles=3), 3)
+    v = SPEC.views
+    assert len(draw.views) == len(draw.t) == len(draw.noise) == 3 * v
+    for p in range(3):
+        rows = slice(p * v, (p + 1) * v)
+        assert torch.equal(draw.views.viewmats[rows], one.views.viewmats)
+        assert torch.equal(draw.background[rows], one.background)
+    assert not torch.equal(draw.noise[:v], draw.noise[v : 2 * v])
+    edges = torch.linspace(*SPEC.t_range(3), 3 * v + 1)
+    assert torch.bucketize(draw.t, edges).sort().values.tolist() == list(range(1, 3 * v + 1))
+
+
+def test_a_picture_is_seen_from_the_front():
+    draw = draw_at(replace(SPEC, from_front=True), 3)
+    assert not draw.views.azimuth.any()
+    assert not draw.views.elevation.any()
+    assert torch.equal(draw.noise, draw_at(SPEC, 3).noise)
+
+
+def test_fillers_streams_differ_and_repeat():
+    draw = draw_at(SPEC, 3)
+    a, b, c = (torch.rand(3, generator=draw.generator(k)) for k in (0, 1, 0))
+    assert torch.equal(a, c)
+    assert not torch.equal(a, b)
+    assert not torch.equal(a, torch.rand(3, generator=draw_at(SPEC, 4).generator(0)))

@@ -17,7 +17,7 @@ BELOW = {
     "build": {"config", "distill", "draw", "scenes", "teachers"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},
-    "distill": {"draw", "prompts", "schedule", "teachers"},
+    "distill": {"cameras", "draw", "prompts", "schedule", "teachers"},
     "scenes": {"cameras", "draw", "files", "render"},
     "teachers": {"articles", "resources", "schedule"},
     "evaluate": {"cameras", "files", "render", "resources", "scenes", "teachers", "world"},

@@ -34,9 +34,15 @@ def generate(
     teacher: Annotated[
         str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
     ] = None,
-    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians.")] = None,
+    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians, image.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
+    particles: Annotated[
+        int | None, typer.Option(help="Scenes optimised together, with one student.")
+    ] = None,
+    noises_per_view: Annotated[
+        int | None, typer.Option(help="Noise samples per rendered view.")
+    ] = None,
     negative: Annotated[str | None, typer.Option(help="Negative prompt.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda.")] = None,
     set_: Annotated[
@@ -59,6 +65,8 @@ def generate(
         ("run", "steps", steps),
         ("run", "seed", seed),
         ("run", "negative", negative),
+        ("run", "particles", particles),
+        ("distill", "noises_per_view", noises_per_view),
         ("run", "device", device),
         ("teacher", "name", teacher),
         ("scene", "kind", scene),
@@ -125,6 +133,8 @@ def _start(
         from score3d.build import validate
 
         validate(config)
+    if live and config.scene.kind == "image":
+        raise ValueError("--live shows a 3D scene; a picture (--scene image) has preview.png")
     with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
         _follow(config, folder, None, max_minutes, started, as_json, quiet, live)
 
@@ -218,7 +228,8 @@ def _closing(folder: Any, summary: dict[str, Any]) -> None:
     seconds = summary["seconds"]
     total = sum(seconds.values())
     parts = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-    typer.echo(f"{summary['status']}: {summary['gaussians']} Gaussians in {total:.0f} s ({parts})")
+    what = f"{summary['gaussians']} Gaussians" if summary["gaussians"] else "a picture"
+    typer.echo(f"{summary['status']}: {what} in {total:.0f} s ({parts})")
     if "judge" in summary:
         judge = summary["judge"]
         colour = f", colour right in {judge['colour']:.0%}" if "colour" in judge else ""
@@ -232,8 +243,10 @@ def _closing(folder: Any, summary: dict[str, Any]) -> None:
         "contact_sheet.png",
         "turntable.mp4",
         "turntable.webp",
+        "picture.png",
     )
-    for name in names:
+    others = [p["folder"] for p in summary.get("particles", [])[1:]]
+    for name in (*names, *others):
         if (folder.path / name).exists():
             typer.echo(f"  {folder.path / name}")
     if summary["status"] != "complete":

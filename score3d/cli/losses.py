@@ -31,3 +31,11 @@ def losses(
         for name, row in rows.items():
             typer.echo(f"{name}: {row['about']['title']} ({row['about']['cite']})")
             typer.echo("  " + ", ".join(f"{slot} = {row['distill'][slot]}" for slot in SLOTS))
+            others = {
+                f"{section}.{key}": value
+                for section in row.keys() - {"about"}
+                for key, value in row[section].items()
+                if key not in (*SLOTS, "loss")
+            }
+            if others:
+                typer.echo("  " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in others.items()))

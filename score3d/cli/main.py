@@ -4,6 +4,7 @@ import typer
 
 from score3d.cli import (
     batch,
+    cite,
     compare,
     compress,
     doctor,
@@ -35,6 +36,7 @@ app.command()(compress.compress)
 app.command()(doctor.doctor)
 app.command()(teachers.teachers)
 app.command()(losses.losses)
+app.command()(cite.cite)
 
 
 def main() -> None:

@@ -49,12 +49,17 @@ class Noisy:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the teacher said [M,C,h,w], w(t) [M,1,1,1], and the residual r [B,S,C,h,w]."""
+    """What the teacher said [M,C,h,w], w(t) [M,1,1,1], and the residual r [B,S,C,h,w].
+
+    rows: for couplings that look at the scene's parameters, the loop's function from gradients
+    g [B,C,h,w] to each view's own pull on all P of them, [B,P].
+    """
 
     noisy: Noisy
     said: Tensor
     w: Tensor
     r: Tensor
+    rows: Callable[[Tensor], Tensor] | None = None
 
 
 # noise(draw, view) -> [B,S,C,h,w]; `view` is the render, for noise that lives on geometry
@@ -67,8 +72,8 @@ Baseline = Callable[[Teacher, Noisy], Tensor]
 Weight = Callable[[Teacher, Asked], Tensor]
 # couple(r [B,C,h,w], asked) -> [B,C,h,w]
 Couple = Callable[[Tensor, Asked], Tensor]
-# consistency(view, g [B,C,h,w]) -> a scalar on the render's graph, or None
-Consistency = Callable[[object, Tensor], Tensor | None]
+# consistency(view, g [B,C,h,w], draw) -> a scalar on the render's graph, or None
+Consistency = Callable[[object, Tensor, Draw], Tensor | None]
 # w(schedule, t [M], z_t [M,C,h,w]) -> [M,1,1,1], with the dtype and device of z_t
 TimeWeight = Callable[[NoiseSchedule, Tensor, Tensor], Tensor]
 

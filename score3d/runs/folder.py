@@ -2,7 +2,8 @@
 
 A run folder holds config.toml (always, it is what makes a folder a run), metrics.jsonl,
 summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp, and
-checkpoint/.
+checkpoint/. A run of n particles holds the first one's files there and the others' in particle-1/
+to particle-<n-1>/; a run of a picture holds picture.png instead of a scene.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ RUN_FILES = (
     "preview.png",
     "turntable.mp4",
     "turntable.webp",
+    "picture.png",
 )
 
 
@@ -187,6 +189,15 @@ class RunFolder:
         return self.path / "turntable"
 
     @property
+    def picture(self) -> Path:
+        """picture.png: what a run of a picture made."""
+        return self.path / "picture.png"
+
+    def particle(self, number: int) -> RunFolder:
+        """Where the files of particle `number` (from 0) lie; not locked, not created."""
+        return RunFolder(self.path / f"particle-{number}", None) if number else self
+
+    @property
     def checkpoint(self) -> Path:
         """checkpoint/: the folder that `save_checkpoint` and `load_checkpoint` take."""
         return self.path / "checkpoint"
@@ -195,6 +206,12 @@ class RunFolder:
         # config.toml goes last: until then the folder is still recognised as a run
         for name in reversed(RUN_FILES):
             (self.path / name).unlink(missing_ok=True)
+        for other in self.path.glob("particle-*"):
+            if re.fullmatch(r"particle-\d+", other.name) and other.is_dir():
+                for name in RUN_FILES:
+                    (other / name).unlink(missing_ok=True)
+                if not any(other.iterdir()):
+                    other.rmdir()
         if self.checkpoint.is_symlink():
             self.checkpoint.unlink()
         elif self.checkpoint.is_dir():

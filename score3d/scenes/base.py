@@ -15,11 +15,22 @@ __all__ = ["Render", "Scene"]
 @dataclass(frozen=True)
 class Render:
     """rgb [B,3,H,W] in [0,1] on the background, alpha [B,1,H,W] in [0,1], and what the
-    renderer says of the Gaussians it drew (`meta`, as gsplat names it)."""
+    renderer says of the Gaussians it drew (`meta`, as gsplat names it).
+
+    For losses that need geometry, if the scene was asked for it: depth [B,1,H,W], the expected
+    depth along the view (world units, on the graph, 0 where nothing is), and gaussians, detached:
+    means [N,3], quats [N,4], scales [N,3] (linear), opacities [N] in (0,1). latents [B,C,h,w]:
+    what the teacher would make of rgb, when the scene holds that instead. parts: the renders of
+    the particles that this one is made of.
+    """
 
     rgb: Tensor
     alpha: Tensor
     meta: dict[str, Any]
+    depth: Tensor | None = None
+    gaussians: dict[str, Tensor] | None = None
+    latents: Tensor | None = None
+    parts: tuple["Render", ...] = ()
 
 
 class Scene(Protocol):

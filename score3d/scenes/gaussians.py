@@ -60,8 +60,11 @@ class GaussianScene:
         seed: int = 0,
         device: torch.device | str = "cpu",
         splats: Splats | None = None,
+        geometry: bool = False,
     ) -> None:
+        """geometry: renders carry depth and Gaussians, for losses that need them."""
         self.options, self.adaptation, self.steps = options, adaptation, steps
+        self.geometry = geometry
         values = _from_splats(splats) if splats is not None else _ball(options, seed)
         self.params = torch.nn.ParameterDict(
             {k: torch.nn.Parameter(v.to(device)) for k, v in values.items()}
@@ -104,10 +107,20 @@ class GaussianScene:
             views.height,
             sh_degree=self.options.sh_degree,
             backgrounds=background,
+            render_mode="RGB+ED" if self.geometry else "RGB",
         )
         if isinstance(self.adaptation, Gradient | Mcmc):
             self.adaptation.prepare(meta)
-        return Render(colors.permute(0, 3, 1, 2), alphas.permute(0, 3, 1, 2), meta)
+        colors, alphas = colors.permute(0, 3, 1, 2), alphas.permute(0, 3, 1, 2)
+        if not self.geometry:
+            return Render(colors, alphas, meta)
+        gaussians = {
+            "means": p["means"].detach(),
+            "quats": p["quats"].detach(),
+            "scales": p["scales"].detach().exp(),
+            "opacities": p["opacities"].detach().sigmoid(),
+        }
+        return Render(colors[:, :3], alphas, meta, colors[:, 3:], gaussians)
 
     def regulariser(self, view: Render) -> Tensor:
         o, p = self.options, self.params

@@ -12,6 +12,7 @@ from score3d.distill.equation import Rule, distill
 from score3d.distill.guide.classifier_free import ClassifierFree
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
+from score3d.distill.weight.denoise import denoise
 from score3d.distill.weight.judge_reward import judge_reward
 from score3d.distill.weight.mean import mean
 from score3d.distill.weight.reward import STRATEGIES, RewardWeighted, best, min_max, softmax
@@ -145,3 +146,91 @@ def test_the_shipped_judge_fits():
     scores = judge_reward(Judge(), "mushroom", "red")(torch.rand(3, 3, 64, 64))
     assert scores.shape == (3,)
     assert (scores <= 0).all()
+
+
+# ---- from noisy latents to what is scored ----------------------------------------------------
+
+
+def asked_at(teacher, t, guide=None, noises=1):
+    from score3d.distill.equation import ask
+
+    z = torch.rand(2, *teacher.latent_shape, generator=torch.Generator().manual_seed(4))
+    draw = draw_at(DrawSpec(1, 100, 2, noises, teacher.latent_shape, 8), 0)
+    draw = replace(draw, t=torch.tensor(t))
+    cond = Conditioning(torch.ones(2, 1, 1), torch.zeros(2, 1, 1))
+    slots = rule(mean)
+    return ask(teacher, z, cond, draw, None, replace(slots, guide=guide or slots.guide))
+
+
+def test_no_steps_is_the_one_step_prediction(gaussian_teacher):
+    asked = asked_at(gaussian_teacher, [0.3, 0.8], noises=3)
+    alpha, sigma = gaussian_teacher.schedule.alpha_sigma(asked.noisy.t, asked.said)
+    expected = (asked.noisy.z_t - sigma * asked.said) / alpha
+    assert torch.equal(denoise(gaussian_teacher, ClassifierFree(1.0), asked, 0), expected)
+
+
+@pytest.mark.parametrize("steps", [5, 10])
+def test_the_chain_is_diffusers_ddim(gaussian_teacher, steps):
+    """eta 0, from the top of its own grid (1e-4, float32 over ten steps)."""
+    from diffusers import DDIMScheduler
+
+    teacher, guide = gaussian_teacher, ClassifierFree(7.5)
+    scheduler = DDIMScheduler(
+        1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=True,
+        timestep_spacing="leading",
+    )  # fmt: skip
+    scheduler.set_timesteps(steps)
+    top = int(scheduler.timesteps[0])
+    asked = asked_at(teacher, [(top + 0.5) / 1000] * 2, guide)
+    z = asked.noisy.z_t
+    for step in scheduler.timesteps:
+        t = torch.full((2,), (int(step) + 0.5) / 1000)
+        z = scheduler.step(guide(teacher, z, t, asked.noisy.cond), step, z).prev_sample
+    assert torch.allclose(denoise(teacher, guide, asked, steps), z, atol=1e-4)
+
+
+def test_each_row_starts_at_its_own_time(gaussian_teacher):
+    """The guide is asked once per row and time below it: 5 and 10 of ten."""
+    rows = []
+
+    class Counting(ClassifierFree):
+        def __call__(self, teacher, z_t, t, cond):
+            rows.append(len(t))
+            return super().__call__(teacher, z_t, t, cond)
+
+    both = asked_at(gaussian_teacher, [0.45, 0.95])
+    out = denoise(gaussian_teacher, Counting(7.5), both, 10)
+    assert sum(rows) == 5 + 10  # the times 0, 0.1 .. below each
+    for i, t in enumerate((0.45, 0.95)):
+        alone = asked_at(gaussian_teacher, [t, t])
+        assert torch.allclose(
+            out[i], denoise(gaussian_teacher, ClassifierFree(7.5), alone, 10)[i], atol=1e-5
+        )
+
+
+def test_the_chain_tells_noises_apart_where_one_step_does_not():
+    """Two bumps: a mixture's one-step x0 at high t is the average of both, whatever the noise;
+    the chain ends in one of them."""
+
+    class TwoBumps:
+        from score3d.schedule import NoiseSchedule
+
+        schedule, latent_shape = NoiseSchedule.scaled_linear(), (1, 2, 2)
+
+        def eps(self, z_t, t, emb, image=None, camera=None):
+            alpha, sigma = self.schedule.alpha_sigma(t, z_t)
+            dot = (alpha * z_t / sigma**2).sum((1, 2, 3), keepdim=True)
+            return (z_t - alpha * dot.tanh()) / sigma  # E[x0] of +-1 at equal odds
+
+    teacher = TwoBumps()
+    asked = asked_at(teacher, [0.97, 0.97], noises=32)
+    one = denoise(teacher, ClassifierFree(1.0), asked, 0).mean((1, 2, 3))
+    chain = denoise(teacher, ClassifierFree(1.0), asked, 30).mean((1, 2, 3))
+    assert one.abs().max() < 0.5
+    assert (chain.abs() > 0.9).float().mean() > 0.8
+    assert chain.min() < 0 < chain.max()
+
+
+def test_a_chain_needs_a_guide(gaussian_teacher):
+    with pytest.raises(ValueError, match="needs the rule's guide"):
+        gradient(gaussian_teacher, RewardWeighted(min_max, brightness, None, 3), 4)

@@ -151,3 +151,31 @@ def test_nothing_reaches_the_teacher(gaussian_teacher):
         sds_rule(),
     )
     assert not g.requires_grad
+
+
+def test_several_noises_cost_one_render_and_one_encoding(gaussian_teacher):
+    from score3d import build
+    from score3d.config import load_config
+    from score3d.loop import optimise
+    from score3d.prompts import PromptBook
+
+    calls = {"encode": 0, "rows": 0}
+
+    class Counting(GaussianTeacher):
+        def encode(self, rgb):
+            calls["encode"] += len(rgb)
+            return super().encode(rgb)
+
+        def eps(self, z_t, t, emb, image=None, camera=None):
+            calls["rows"] += len(z_t)
+            return super().eps(z_t, t, emb)
+
+    teacher = Counting(gaussian_teacher.mean, 0.3)
+    config = load_config(
+        None, None, ["distill.noises_per_view=5", "views.count=2", "views.resolution=8",
+                     "scene.count=20", "run.steps=1"],
+    )  # fmt: skip
+    scene = build.build_scene(config, torch.device("cpu"))
+    parts = PromptBook(teacher, "x"), build.build_rule(config), build.build_spec(config, teacher)
+    list(optimise(scene, teacher, *parts))
+    assert calls == {"encode": 2, "rows": 2 * 2 * 5}

@@ -137,3 +137,38 @@ def test_shared_time_is_shared_and_leaves_the_rest_alone(gaussian_teacher):
     assert len(set(b.t.tolist())) == 1
     assert torch.equal(a.noise, b.noise)
     assert torch.equal(a.views.viewmats, b.views.viewmats)
+
+
+class LargestTensor(torch.utils._python_dispatch.TorchDispatchMode):
+    """Remembers the largest result of any operation, in elements."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(value, torch.Tensor):
+                self.elements = max(self.elements, value.numel())
+        return out
+
+
+@pytest.mark.parametrize("n", [8, 32, 128])
+def test_memory_is_linear_in_the_particles(gaussian_teacher, n):
+    """No tensor larger than the N D latents themselves; the repulsion written out has N^2 D."""
+    spec = DrawSpec(1, 100, n, 1, gaussian_teacher.latent_shape, 8, shared_t=True)
+    cond = Conditioning(torch.ones(n, 1, 1), torch.zeros(n, 1, 1))
+    rule = Rule(
+        iid, ClassifierFree(1.0), own_noise, mean, svgd, nothing, TIME_WEIGHTS["sds"]
+    )  # fmt: skip
+    z = torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    draw = draw_at(spec, 0)
+    asked = ask(gaussian_teacher, z, cond, draw, None, rule)
+    with LargestTensor() as largest:
+        svgd(asked.r[:, 0], asked)
+    assert largest.elements == max(n * 192, n * n)
+    with LargestTensor() as largest:  # the test is able to see it
+        x = z.flatten(1)
+        (x[:, None] - x[None]).sum(1)
+    assert largest.elements == n * n * 192

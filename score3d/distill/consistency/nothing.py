@@ -2,9 +2,11 @@
 
 from torch import Tensor
 
+from score3d.draw import Draw
+
 __all__ = ["nothing"]
 
 
-def nothing(view: object, g: Tensor) -> Tensor | None:
+def nothing(view: object, g: Tensor, draw: Draw) -> Tensor | None:
     """None: there is no consistency term."""
     return None

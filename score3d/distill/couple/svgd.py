@@ -42,13 +42,20 @@ def repulsion(x: Tensor, k: Tensor, gamma: float) -> Tensor:
 
 
 def svgd(r: Tensor, asked: Asked) -> Tensor:
-    """g [B,C,h,w] of residuals r [B,C,h,w]; r itself for a single view. With several noises
-    per view, the first is where a view stands. Meant for one t shared by the views
-    (`distill.shared_t`): otherwise distances also measure the differences of t."""
-    b = len(r)
-    if b == 1:
-        return r
+    """g [B,C,h,w] of residuals r [B,C,h,w]; r itself for a single view.
+
+    With several scenes (particles), each view of one is coupled with the same view of the
+    others, and scenes repel each other; with one, its views are the particles. With several
+    noises per view, the first is where a view stands. Meant for one t shared by the views
+    (`distill.shared_t`): otherwise distances also measure the differences of t.
+    """
+    b, scenes = len(r), asked.noisy.draw.particles
     samples = len(asked.noisy.t) // b
     x, w = asked.noisy.z_t[::samples].flatten(1), asked.w[::samples].flatten(1)
-    k, gamma = kernel(x)
-    return (k @ r.flatten(1) + w * repulsion(x, k, gamma)).view_as(r)
+    groups = b // scenes if scenes > 1 else 1
+    g = r.flatten(1).clone()
+    for rows in (slice(v, None, groups) for v in range(groups)):
+        if len(x[rows]) > 1:
+            k, gamma = kernel(x[rows])
+            g[rows] = k @ r[rows].flatten(1) + w[rows] * repulsion(x[rows], k, gamma)
+    return g.view_as(r)

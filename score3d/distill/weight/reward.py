@@ -2,11 +2,12 @@
 arXiv 2503.09601).
 
     r_i = sum_s W_is r_is,      W_i = strategy(R_i1 .. R_iS),   R_is = reward(decode(x0_is))
-    x0  = (z_t - sigma e) / alpha
 
-The paper scores the end of a DDIM chain of up to 15 steps per noise; this is the one-step
-prediction x0 instead, a deviation that costs a decode and no pass of the teacher. At high t it
-tells noises apart poorly. Negative weights are true ascent on the worst noises' residual.
+x0 is the end of a DDIM chain on a grid of 15 times in the paper (`steps` = 15); with `steps` = 0
+it is the one-step prediction (z_t - sigma e) / alpha, a deviation that costs a decode and no pass
+of the teacher, and tells noises apart poorly at high t. Negative weights are true ascent on the
+worst noises' residual. Views that the teacher denoises as one (a grid) are scored as one, by their
+mean, as the authors do for MVDream.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from score3d.distill.equation import Asked
+from score3d.distill.equation import Asked, Guide
+from score3d.distill.weight.denoise import denoise
 from score3d.teachers.base import Teacher
 
 __all__ = ["STRATEGIES", "Reward", "RewardWeighted", "best", "min_max", "softmax"]
@@ -76,21 +78,27 @@ STRATEGIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class RewardWeighted:
-    """strategy: scores [B,S] -> weights [B,S]. reward: pictures to scores."""
+    """strategy: scores [B,S] -> weights [B,S]. reward: pictures to scores. guide, steps: of the
+    DDIM chain to what is scored; 0 steps score the one-step prediction. joint: views in a row
+    that are scored as one."""
 
     strategy: Callable[[Tensor], Tensor]
     reward: Reward
+    guide: Guide | None = None
+    steps: int = 0
+    joint: int = 1
 
     def __call__(self, teacher: Teacher, asked: Asked) -> Tensor:
         """[B,C,h,w] of residuals [B,S,C,h,w]. A score that is not finite makes the gradient so,
         which the loop reports."""
-        b, s = asked.r.shape[:2]
+        s = asked.r.shape[1]
         if s == 1:
             return asked.r[:, 0]  # every strategy's answer to a single noise
-        noisy = asked.noisy
-        alpha, sigma = teacher.schedule.alpha_sigma(noisy.t, noisy.z_t)
-        scores = self.reward(teacher.decode((noisy.z_t - sigma * asked.said) / alpha))
-        scores = scores.to(asked.r).view(b, s)
+        if self.steps and self.guide is None:
+            raise ValueError("a DDIM chain to what is rewarded needs the rule's guide")
+        x0 = denoise(teacher, self.guide, asked, self.steps)  # pyright: ignore[reportArgumentType]
+        scores = self.reward(teacher.decode(x0))
+        scores = scores.to(asked.r).view(-1, self.joint, s).mean(1).repeat_interleave(self.joint, 0)
         sound = scores.isfinite().all(1, keepdim=True)
         weights = torch.where(sound, self.strategy(scores), torch.nan)
         return (weights[:, :, None, None, None] * asked.r).sum(1)
