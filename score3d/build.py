@@ -6,7 +6,7 @@ One dict per kind; outsiders add to them with entry points in the group `score3d
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -40,10 +40,15 @@ from score3d.scenes.base import Scene
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.scenes.image import ImageOptions, ImageScene
 from score3d.scenes.particles import ParticleScene
+from score3d.teachers.aliases import ALIASES
 from score3d.teachers.base import Teacher
 from score3d.teachers.embedded import EmbeddedTeacher
 from score3d.teachers.grid import GRID_VIEWS, GridTeacher
-from score3d.teachers.stable_diffusion import StableDiffusionTeacher
+from score3d.teachers.latent import LoadOptions
+from score3d.teachers.source import is_checkpoint_name
+
+if TYPE_CHECKING:
+    from score3d.teachers.kinds import CheckpointTeacher
 
 __all__ = [
     "asks_grids",
@@ -52,6 +57,7 @@ __all__ = [
     "build_scene",
     "build_spec",
     "build_teacher",
+    "find_checkpoint",
     "known",
     "validate",
 ]
@@ -158,18 +164,27 @@ def build_device(name: str) -> torch.device:
 
 
 def build_teacher(config: Config, device: torch.device) -> Teacher:
-    """A named teacher, or the diffusers folder that `teacher.name` is the path of (with a
-    world.json: one trained by `scripts/train_teacher.py`); asked about grids of views if the
-    settings say so. Raises ConfigError."""
-    name = config.teacher.name
-    if Path(name).is_dir():
-        ours = (Path(name) / "world.json").is_file()
-        teacher = (EmbeddedTeacher if ours else StableDiffusionTeacher)(Path(name), device)
-    else:
-        teacher = _pick(TEACHERS, "teacher", name, "score3d.teachers")(device=device)
+    """A named teacher, or the checkpoint that `teacher.name` is an alias, folder or hub id of (a
+    folder with a world.json is one trained by `scripts/train_teacher.py`); asked about grids of
+    views if the settings say so. Raises ConfigError, TeacherError."""
+    teacher = _build_single(config, device)
     if asks_grids(config, teacher):
-        return GridTeacher(teacher, config.distill.noises_per_view)
+        return GridTeacher(teacher)
     return teacher
+
+
+def _build_single(config: Config, device: torch.device) -> Teacher:
+    name = config.teacher.name
+    if _is_ours(name):
+        return EmbeddedTeacher(Path(name), device)
+    found = find_checkpoint(config, device)
+    if found is not None:
+        return found.load()
+    return _pick({**ALIASES, **TEACHERS}, "teacher", name, "score3d.teachers")(device=device)
+
+
+def _is_ours(name: str) -> bool:
+    return (Path(name) / "world.json").is_file()
 
 
 def asks_grids(config: Config, teacher: Teacher) -> bool:
@@ -193,13 +208,40 @@ def asks_grids(config: Config, teacher: Teacher) -> bool:
     return not obstacle
 
 
+def find_checkpoint(config: Config, device: torch.device) -> "CheckpointTeacher | None":
+    """The checkpoint `teacher.name` stands for, found but not loaded; None for a named or
+    embedded teacher.
+    Raises TeacherError."""
+    t = config.teacher
+    if _is_ours(t.name):
+        return None
+    if t.name in known(TEACHERS, "score3d.teachers") or not is_checkpoint_name(t.name):
+        return None
+    from score3d.teachers.kinds import CheckpointTeacher
+
+    section = t.model_dump()
+    options = LoadOptions(**{k: v for k, v in section.items() if k in LoadOptions.__match_args__})
+    rest = {k: v for k, v in section.items() if k not in LoadOptions.__match_args__}
+    return CheckpointTeacher(device=device, options=options, **rest)
+
+
 def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) -> Reward:
-    """What the judge thinks of a picture as one of the prompt's. Raises ConfigError."""
+    """What the judge thinks of a picture as one of the prompt's, or `reward.model` does. Raises
+    ConfigError."""
+    if config.reward.model != "judge":
+        from score3d.evaluate.reward_models import load_reward
+
+        try:
+            device = build_device(config.run.device)
+            return load_reward(config.reward.model, config.run.prompt, device)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     world = getattr(teacher, "world", None)
     if world is None or judge is None:
         raise ConfigError(
             f"distill.weight={config.distill.weight} needs the judge, which knows the embedded "
-            "teacher's world and no other; use --teacher embedded or --set distill.weight=mean"
+            "teacher's world and no other; use --teacher embedded, --set distill.weight=mean or "
+            "--set reward.model=clip:<folder>"
         )
     thing = world.parse(config.run.prompt)
     return judge_reward(judge(), thing.noun, thing.colour)
@@ -218,7 +260,7 @@ def build_rule(
     if d.weight in REWARDED:
         reward, guide = _judged(config, teacher, judge), fillers["guide"](d)
         strategy = REWARDED[d.weight]
-        joint = GRID_VIEWS if isinstance(teacher, GridTeacher) else 1
+        joint = getattr(teacher, "group", 1)
         fillers["weight"] = lambda d: RewardWeighted(strategy, reward, guide, d.reward_steps, joint)
     if d.baseline == "student" and teacher is not None:
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
@@ -283,8 +325,8 @@ def validate(config: Config, source: bool = False) -> None:
     for slot in SLOTS:
         _filler(slot, getattr(config.distill, slot))
     _time_weight(config)
-    if not Path(config.teacher.name).is_dir():
-        _pick(TEACHERS, "teacher", config.teacher.name, "score3d.teachers")
+    if not is_checkpoint_name(config.teacher.name):
+        _pick({**ALIASES, **TEACHERS}, "teacher", config.teacher.name, "score3d.teachers")
     _pick(SCENES, "scene", config.scene.kind, "score3d.scenes")
     _pick(ADAPTATIONS, "adaptation", config.scene.adapt, "score3d.adaptations")
     _requirements(config, source)
@@ -293,6 +335,7 @@ def validate(config: Config, source: bool = False) -> None:
 def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
     """What the loop's draws need to know."""
     d, v = config.distill, config.views
+    group = getattr(teacher, "group", 1)  # a multi-view teacher's views belong together
     return DrawSpec(
         seed=config.run.seed,
         steps=config.run.steps,
@@ -309,7 +352,8 @@ def build_spec(config: Config, teacher: Teacher) -> DrawSpec:
         anneal=d.anneal,
         background=v.background,
         shared_t=d.shared_t,
-        grid=teacher.view_style == "grid",
+        growth=v.growth,
+        ring=max(v.ring, group),
         particles=config.run.particles,
         pair_angle=d.pair_angle,
         from_front=config.scene.kind == "image",

@@ -6,6 +6,7 @@ command line's own options. An unknown key is an error that suggests a known one
 
 import difflib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,29 @@ class Run(_Section):
 
 
 class TeacherSection(_Section):
+    """All but `name` is for checkpoints in diffusers layout, and named as diffusers names it."""
+
     name: str = "embedded"
+    revision: str = ""
+    variant: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    local_files_only: bool = False
+    allow_pickle: bool = False
+    cache_prompts: bool = True
+    prediction: str = ""
+    resolution: int = Field(default=0, ge=0, le=4096)
+    low_vram: bool = False
+    rows: int = Field(default=0, ge=0)
+    recompute: bool = False
+    offload: bool = False
+    slicing: bool = False
+    latent_until: float = Field(default=0.0, ge=0, le=1)
+
+
+class RewardSection(_Section):
+    """What the reward-* weights ask: "judge", or "<kind>:<folder>" of evaluate/reward_models."""
+
+    model: str = "judge"
 
 
 class Distill(_Section):
@@ -79,11 +102,21 @@ class Distill(_Section):
 class Views(_Section):
     count: int = Field(default=4, ge=1)
     resolution: int = Field(default=64, ge=8, le=2048)
+    growth: tuple[tuple[float, int], ...] = ()
+    ring: int = Field(default=1, ge=1)
     elevation: tuple[float, float] = (-10.0, 50.0)
     distance: tuple[float, float] = (1.9, 2.1)
     fov: float = Field(default=40.0, gt=1, lt=170)
     background: Literal["random"] | float = "random"
     layout: Literal["auto", "single", "grid"] = "auto"
+
+    @model_validator(mode="after")
+    def _rings(self) -> "Views":
+        if self.count % self.ring:
+            raise ValueError(f"count must be a multiple of ring ({self.ring})")
+        if any(not (0 <= share <= 1 and 8 <= side <= 2048) for share, side in self.growth):
+            raise ValueError("growth is pairs of a share of the run in [0,1] and a size in 8..2048")
+        return self
 
 
 class SceneSection(_Section):
@@ -128,6 +161,7 @@ class Config(_Section):
     run: Run = Run()
     teacher: TeacherSection = TeacherSection()
     distill: Distill = Distill()
+    reward: RewardSection = RewardSection()
     views: Views = Views()
     scene: SceneSection = SceneSection()
     output: Output = Output()
@@ -150,6 +184,18 @@ def preset_names() -> list[str]:
 def loss_names() -> list[str]:
     """The loss presets (rows of the table of methods) that ship with the package."""
     return sorted(p.stem for p in resource("configs", "losses").glob("*.toml"))
+
+
+def teacher_preset(name: str, scale: str | None) -> dict[str, Any]:
+    """The settings published for a teacher, {} if there are none. A table named like the scale
+    preset ([draft.run]) overrides them for that scale."""
+    path = resource("configs", "teachers") / f"{name}.toml"
+    if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
+        return {}
+    data = _read_toml(path)
+    data.pop("about", None)
+    scales = {key: data.pop(key, {}) for key in preset_names()}
+    return _merge(data, scales.get(scale or "", {}))
 
 
 def suggestion(word: str, known: list[str]) -> str:
@@ -222,11 +268,13 @@ def load_config(
     options: dict[str, dict[str, Any]] | None = None,
 ) -> Config:
     """The resolved settings. preset, loss: names of shipped presets or paths of .toml files.
-    overrides: `section.key=value` strings. options: sections given by command-line options.
-    Raises ConfigError."""
+    overrides: `section.key=value` strings. options: sections given by command-line options; a
+    teacher named there brings its own preset, below the loss. Raises ConfigError."""
     data: dict[str, Any] = {}
     if preset:
         data = _preset(preset, "preset", resource("configs"), preset_names())
+    teacher = (options or {}).get("teacher", {}).get("name", "")
+    data = _merge(data, teacher_preset(teacher, preset))
     if loss:
         row = _preset(loss, "loss", resource("configs", "losses"), loss_names())
         row.pop("about", None)

@@ -23,9 +23,10 @@ class DrawSpec:
     (degrees, world units); fov in degrees. t_max falls linearly to t_max_end over the first
     `anneal` share of `steps`. background: "random", or a gray level in [0,1].
     shared_t: one time for all views of a step, instead of times spread over the range.
-    grid: views come in fours, a quarter turn apart and counter-clockwise, the first within 45
-    degrees of the front; the four share elevation, distance, background and time
-    (`teachers.grid`). `views` is then a multiple of 4.
+    resolution grows to `side` from the share `at` of the run on, for each (at, side) of `growth`.
+    ring: views come in rings of this many, evenly around the object, counter-clockwise, the first
+    within half a sector of the front; a ring shares elevation, distance, background and time.
+    1 for views on their own. `views` is a multiple of it.
     particles: scenes that see the same cameras and backgrounds, each with noise of its own.
     pair_angle: 0, or views come in pairs that share everything but the noise and an azimuth that
     differs by this many degrees. from_front: every camera looks from azimuth and elevation 0.
@@ -46,10 +47,16 @@ class DrawSpec:
     anneal: float = 0.8
     background: str | float = "random"
     shared_t: bool = False
-    grid: bool = False
     particles: int = 1
     pair_angle: float = 0.0
     from_front: bool = False
+    growth: tuple[tuple[float, int], ...] = ()
+    ring: int = 1
+
+    def resolution_at(self, step: int) -> int:
+        """The pictures' side at `step`."""
+        sides = [side for at, side in sorted(self.growth) if step >= at * self.steps]
+        return sides[-1] if sides else self.resolution
 
     def t_range(self, step: int) -> tuple[float, float]:
         """The times drawn from at `step`."""
@@ -97,9 +104,9 @@ def _generator(seed: int, step: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(_seed(seed, step, stream))
 
 
-def _in_fours(values: Tensor) -> Tensor:
-    """The first of each four in the place of all four."""
-    return values[::4].repeat_interleave(4, 0)
+def _of_ring(values: Tensor, ring: int) -> Tensor:
+    """The first of each ring in the place of all its views."""
+    return values[::ring].repeat_interleave(ring, 0)
 
 
 def _views(spec: DrawSpec, step: int) -> tuple[Cameras, Tensor]:
@@ -114,10 +121,11 @@ def _views(spec: DrawSpec, step: int) -> tuple[Cameras, Tensor]:
     elevation = spec.elevation[0] + elevation * (spec.elevation[1] - spec.elevation[0])
     distance = torch.rand(b, generator=g_view)
     distance = spec.distance[0] + distance * (spec.distance[1] - spec.distance[0])
-    if spec.grid:
-        first = (torch.rand(b, generator=g_view) - 0.5) * 90
-        azimuth = _in_fours(first) + 90.0 * (torch.arange(b) % 4)
-        elevation, distance = _in_fours(elevation), _in_fours(distance)
+    if spec.ring > 1:
+        sector = 360.0 / spec.ring
+        first = _of_ring((torch.rand(b, generator=g_view) - 0.5) * sector, spec.ring)
+        azimuth = first + torch.arange(b) % spec.ring * sector
+        elevation, distance = _of_ring(elevation, spec.ring), _of_ring(distance, spec.ring)
     if spec.from_front:
         azimuth, elevation = torch.zeros(b), torch.zeros(b)
     if spec.background == "random":
@@ -127,14 +135,13 @@ def _views(spec: DrawSpec, step: int) -> tuple[Cameras, Tensor]:
         background = torch.where(coloured, (gray + tint).clamp(0, 1), gray)
     else:
         background = torch.full((b, 3), float(spec.background))
-    if spec.grid:
-        background = _in_fours(background)
+    background = _of_ring(background, spec.ring)
     turn = spec.pair_angle * torch.arange(pairs)
     azimuth = (azimuth[:, None] + turn).flatten()
     elevation, distance, background = (
         v.repeat_interleave(pairs, 0) for v in (elevation, distance, background)
     )
-    side = spec.resolution
+    side = spec.resolution_at(step)
     return orbit(azimuth % 360, elevation, distance, spec.fov, side, side), background
 
 
@@ -153,11 +160,11 @@ def draw_at(spec: DrawSpec, step: int) -> Draw:
     unit = unit.repeat_interleave(pairs)
     if spec.shared_t:
         unit = torch.rand(1, generator=_generator(spec.seed, step, 5)).expand(b)
-    elif spec.grid:
-        groups = b // 4
+    elif spec.ring > 1:
+        groups = b // spec.ring
         drawn = torch.rand(groups, generator=_generator(spec.seed, step, 5))
         order = torch.randperm(groups, generator=g_time)
-        unit = ((order + drawn) / groups).repeat_interleave(4)
+        unit = ((order + drawn) / groups).repeat_interleave(spec.ring)
     noise = torch.randn(b, spec.noises, *spec.latent_shape, generator=g_noise)
     t = low + unit * (high - low)
     seed = _seed(spec.seed, step, 4)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from score3d import build
-from score3d.cameras import turntable
+from score3d.cameras import Cameras, orbit, turntable
 from score3d.config import Config, to_toml
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
@@ -22,7 +23,7 @@ from score3d.files.mesh import MeshError, splats_to_mesh, write_mesh
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
 from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
-from score3d.loop import StepInfo, optimise
+from score3d.loop import StepInfo, optimise_in_memory
 from score3d.prompts import PromptBook
 from score3d.report.run_report import write_report
 from score3d.runs.checkpoint import Checkpoint, save_checkpoint
@@ -30,6 +31,7 @@ from score3d.runs.folder import MetricsLog, RunFolder, write_summary
 from score3d.scenes.image import ImageScene
 from score3d.scenes.photograph import photograph
 from score3d.teachers.base import Teacher
+from score3d.teachers.latent import LatentTeacher
 
 __all__ = ["Phase", "generate"]
 
@@ -75,11 +77,17 @@ def generate(
     clock = _Clock()
     yield Phase("load", f"teacher {config.teacher.name}")
     device = build.build_device(config.run.device)
+    found = build.find_checkpoint(config, device)
+    if found is not None:
+        yield Phase("load", f"memory: {found.estimate(config.views.count).line(device)}")
     teacher = build.build_teacher(config, device)
     prompts = PromptBook(teacher, config.run.prompt, config.run.negative)
     scene = build.build_scene(config, device, teacher)
     rule = build.build_rule(config, teacher, Judge)
     scenes = getattr(scene, "particles", [scene])
+    if isinstance(teacher, LatentTeacher) and found is not None:
+        prompts.at(_all_sides(), rule.opposites)  # every phrase of the run, then
+        teacher.release_text()
     spec = build.build_spec(config, teacher)
     write_text(folder.config, to_toml(config))
     metrics, start = MetricsLog(folder.metrics), 0
@@ -91,9 +99,14 @@ def generate(
     clock.lap("load")
     status, done = "complete", start
     phases: dict[str, float] = {}
+    told = 0
     first = start + FIRST_PREVIEW
     yield Phase("optimise", f"steps {start} to {config.run.steps}")
-    for info in optimise(scene, teacher, prompts, rule, spec, start, device):
+    less: list[str] = []
+    for info in optimise_in_memory(scene, teacher, prompts, rule, spec, start, device, less.append):
+        while len(less) > told:
+            yield Phase("optimise", less[told])
+            told += 1
         done = info.step + 1
         for name, value in info.seconds.items():
             phases[name] = phases.get(name, 0.0) + value
@@ -127,9 +140,12 @@ def generate(
         "seed": config.run.seed,
         "seconds": clock.seconds,
         "step_seconds": {k: round(v, 3) for k, v in phases.items()},
-        "notes": [note for e in exports for note in e.notes],
+        "notes": [note for e in exports for note in e.notes] + less,
         "versions": _versions(),
     }
+    cache = getattr(teacher, "cache", None)
+    if cache is not None:
+        summary["prompt_cache"] = {"hits": cache.hits, "misses": cache.misses}
     judged = [_judge(teacher, config, e.views) for e in exports]
     if judged[0]:
         yield Phase("judge")
@@ -144,6 +160,12 @@ def generate(
     write_summary(folder.summary, summary)
     _report(folder, summary)
     yield Phase("done", status)
+
+
+def _all_sides() -> Cameras:
+    """Cameras that between them see every phrase of a view there is."""
+    angles = torch.cartesian_prod(torch.arange(0.0, 360.0, 15.0), torch.arange(-30.0, 91.0, 15.0))
+    return orbit(angles[:, 0], angles[:, 1], 2.0, 40.0, 8, 8)
 
 
 def _record(info: StepInfo) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A generator: the command line, tests, a viewer and a notebook all consume this o
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,9 +15,9 @@ from score3d.distill.equation import Rule, ask, combine
 from score3d.draw import DrawSpec, draw_at
 from score3d.prompts import PromptBook
 from score3d.scenes.base import Render, Scene
-from score3d.teachers.base import Teacher
+from score3d.teachers.base import Teacher, at_step
 
-__all__ = ["Diverged", "StepInfo", "optimise"]
+__all__ = ["Diverged", "StepInfo", "optimise", "optimise_in_memory"]
 
 
 class Diverged(RuntimeError):
@@ -96,12 +96,13 @@ def optimise(
         draw = draw_at(spec, step).to(device)
         view = scene.render(draw.views, draw.background)
         clock.append(time.perf_counter())
-        z = teacher.encode(view.rgb) if view.latents is None else view.latents
+        seen = at_step(teacher, draw.views, draw.noise.shape[1], step / spec.steps)
+        z = seen.encode(view.rgb) if view.latents is None else view.latents
         clock.append(time.perf_counter())
         cond = prompts.at(draw.views, rule.opposites)
-        asked = ask(teacher, z.detach(), cond, draw, view, rule)
+        asked = ask(seen, z.detach(), cond, draw, view, rule)
         asked = replace(asked, rows=partial(_rows, view, z, list(scene.parameters().values())))
-        grad = combine(teacher, asked, rule)
+        grad = combine(seen, asked, rule)
         clock.append(time.perf_counter())
         reg = scene.regulariser(view)
         demand = rule.consistency(view, grad, draw)
@@ -127,9 +128,48 @@ def optimise(
             bad = 0
             scene.step(step)
             scene.adapt(draw, view)
-            rule.learn(teacher, asked)
+            rule.learn(seen, asked)
         clock.append(time.perf_counter())
         phases = ("render", "encode", "teacher", "backward", "adapt")
         seconds = {p: b - a for p, a, b in zip(phases, clock[:-1], clock[1:], strict=True)}
         norm = float(grad.flatten(1).norm(dim=1).mean())
         yield StepInfo(step, norm, float(draw.t.mean()), len(scene), seconds, view, what)
+
+
+def optimise_in_memory(
+    scene: Scene,
+    teacher: Teacher,
+    prompts: PromptBook,
+    rule: Rule,
+    spec: DrawSpec,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+    told: Callable[[str], None] = lambda note: None,
+) -> Iterator[StepInfo]:
+    """`optimise`, but a step for which the device's memory is too small is taken again, with its
+    own random numbers, after the teacher has found a way to use less (`use_less_memory`).
+
+    told: is given one line about each such change. Raises RuntimeError when none is left.
+    """
+    step = start
+    while True:
+        try:
+            for info in optimise(scene, teacher, prompts, rule, spec, step, device):
+                step = info.step + 1
+                yield info
+            return
+        except torch.OutOfMemoryError as error:
+            less = getattr(teacher, "use_less_memory", str)()
+            if not less:
+                reason = str(error).split(". ")[0]
+                raise RuntimeError(
+                    f"step {step}: out of memory ({reason}) although the teacher already uses as "
+                    "little as it can; fewer views (--set views.count=1), a lower views.resolution "
+                    "or teacher.resolution need less"
+                ) from error
+        # out of the handler, whose traceback would keep the step's tensors alive
+        for parameter in scene.parameters().values():
+            parameter.grad = None
+        if torch.device(device).type == "cuda":
+            torch.cuda.empty_cache()
+        told(f"step {step}: out of memory; continuing with {less}")

@@ -64,7 +64,7 @@ def test_fixed_background():
 
 
 def test_grids_are_quarter_turns_that_share_everything_else():
-    spec = replace(SPEC, views=8, grid=True)
+    spec = replace(SPEC, views=8, ring=4)
     for step in range(20):
         draw = draw_at(spec, step)
         azimuth = draw.views.azimuth.view(2, 4)

@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Check the installation; exit code 1 if something needed for the main job is broken."""
     with reported(debug):
-        checks = [*_packages(), *_backends(), *_assets()]
+        checks = [*_packages(), *_backends(), *_hub(), *_assets()]
         if json_:
             rows = [{"what": w, "ok": ok, "needed": need, "detail": d} for w, ok, need, d in checks]
             typer.echo(json.dumps(rows, indent=2))
@@ -91,6 +91,24 @@ def _backends() -> list[Check]:
     except Exception as error:
         rows.append(("rasterizer gsplat (CUDA)", False, False, str(error)))
     return rows
+
+
+def _hub() -> list[Check]:
+    import os
+
+    from score3d.teachers.embedding_cache import cache_folder
+
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return [("model hub", False, False, "not installed; pip install huggingface_hub")]
+    state = (
+        "offline (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "asked when a model is named"
+    )
+    cache = cache_folder()
+    token = bool(os.environ.get("HF_TOKEN")) or os.path.exists(constants.HF_TOKEN_PATH)
+    detail = f"{state}; models in {constants.HF_HUB_CACHE}; {'a' if token else 'no'} token"
+    return [("model hub", True, False, detail), ("prompt cache", True, False, str(cache))]
 
 
 def _assets() -> list[Check]:

@@ -48,6 +48,15 @@ def generate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: section.key=value.")
     ] = None,
+    low_vram: Annotated[
+        bool, typer.Option("--low-vram", help="Use as little of the device's memory as can be.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Make no connection; only what is on this disk.")
+    ] = False,
+    token: Annotated[
+        str | None, typer.Option(help="Hub token for gated models. Never written anywhere.")
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop optimising after this time and export.")
     ] = None,
@@ -60,6 +69,10 @@ def generate(
 ) -> None:
     """Make a 3D asset from a prompt."""
     started = time.monotonic()
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported
+    if token:
+        os.environ["HF_TOKEN"] = token
     chosen: dict[str, dict[str, Any]] = {}
     for section, key, value in (
         ("run", "steps", steps),
@@ -69,6 +82,7 @@ def generate(
         ("distill", "noises_per_view", noises_per_view),
         ("run", "device", device),
         ("teacher", "name", teacher),
+        ("teacher", "low_vram", low_vram or None),
         ("scene", "kind", scene),
     ):
         if value is not None:
@@ -80,7 +94,7 @@ def generate(
             if prompt or out or loss or set_ or overwrite or chosen or preset != "standard":
                 raise ValueError(
                     "--resume continues a run with its own settings; it takes only --max-minutes, "
-                    "--json and --quiet"
+                    "--offline, --token, --json and --quiet"
                 )
             _resume(resume, max_minutes, started, json_, quiet, live)
         else:
@@ -127,20 +141,33 @@ def _start(
         )
     chosen.setdefault("run", {})["prompt"] = prompt
     config = load_config(preset, loss, overrides, chosen)
+    if live and config.scene.kind == "image":
+        raise ValueError("--live shows a 3D scene; a picture (--scene image) has preview.png")
     _check_words(config)
     with Progress(config.run.steps, quiet or as_json) as progress:
         progress.phase("load", "libraries")
-        from score3d.build import validate
+        from score3d.build import build_device, find_checkpoint, validate
 
+        found = find_checkpoint(config, build_device(config.run.device))
+        if found is not None:
+            found.check()
+            if "instruct" in found.kind.capabilities:
+                raise ValueError(
+                    f"teacher {config.teacher.name} edits pictures; generate starts from nothing: "
+                    "take a text-to-image teacher (`score3d teachers`)"
+                )
+            if config.views.count % found.kind.group:
+                raise ValueError(
+                    f"teacher {config.teacher.name} looks at {found.kind.group} views at once: "
+                    f"views.count must be a multiple, not {config.views.count}"
+                )
         validate(config)
-    if live and config.scene.kind == "image":
-        raise ValueError("--live shows a 3D scene; a picture (--scene image) has preview.png")
     with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
         _follow(config, folder, None, max_minutes, started, as_json, quiet, live)
 
 
 def _check_words(config: "Config") -> None:
-    """Refuse an unknown word before anything is written or loaded."""
+    """Refuse an unknown word or hub id before anything is written or loaded."""
     if config.teacher.name == "embedded":
         from score3d.teachers.embedded import load_world
 
@@ -148,6 +175,12 @@ def _check_words(config: "Config") -> None:
         world.parse(config.run.prompt)
         if config.run.negative:
             world.parse(config.run.negative)
+    else:
+        from score3d.teachers.source import answering, is_checkpoint_name
+
+        t = config.teacher
+        if is_checkpoint_name(t.name):
+            answering(t.name, t.revision, t.local_files_only)
 
 
 def _resume(

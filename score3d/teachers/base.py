@@ -4,17 +4,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from score3d.cameras import Cameras
 from score3d.schedule import NoiseSchedule
+from score3d.teachers.errors import PromptError, TeacherError
 
-__all__ = ["PromptError", "Teacher", "TeacherError"]
-
-
-class TeacherError(RuntimeError):
-    """A teacher cannot be loaded; the message says what is missing and what would work."""
-
-
-class PromptError(ValueError):
-    """A prompt the teacher does not understand; the message lists what it does."""
+__all__ = ["PromptError", "Teacher", "TeacherError", "at_step"]
 
 
 class Teacher(Protocol):
@@ -33,7 +27,8 @@ class Teacher(Protocol):
     capabilities: frozenset[str]
 
     def embed(self, prompts: list[str]) -> Tensor:
-        """Text embeddings [P,L,D] of P prompts; raises PromptError."""
+        """Text embeddings [P,L,D] of P prompts; raises PromptError. What else a network wants to
+        know of the text (pooled vectors) is in further rows: only the teacher looks inside."""
         ...
 
     def encode(self, rgb: Tensor) -> Tensor:
@@ -54,6 +49,18 @@ class Teacher(Protocol):
     ) -> Tensor:
         """Predicted noise [B,C,h,w], float32, whatever the network predicts.
 
-        z_t [B,C,h,w], t [B] in (0,1), emb [B,L,D].
+        z_t [B,C,h,w], t [B] in (0,1), emb [B,L,D]. image [B,C,h,w]: latents of the picture an
+        instruct teacher edits. camera [B,16]: the cameras of a multi-view teacher.
         """
         ...
+
+
+def at_step(teacher: Teacher, views: Cameras, samples: int, progress: float) -> Teacher:
+    """The teacher as one step sees it: a multi-view one is told the cameras, one that starts in
+    latent space encodes by its shortcut while `progress` (share of the run, in [0,1)) is low.
+
+    views: B cameras. samples: noises per view; rows asked about come as K x B x samples. Teachers
+    that depend on neither have no method `at` and are returned as they are.
+    """
+    at = getattr(teacher, "at", None)
+    return at(views, samples, progress) if at else teacher

@@ -7,7 +7,8 @@ has, only training on such pictures.
 
 from torch import Tensor
 
-from score3d.teachers.base import Teacher
+from score3d.cameras import Cameras
+from score3d.teachers.base import Teacher, at_step
 
 __all__ = ["GRID_VIEWS", "GridTeacher", "tile", "untile"]
 
@@ -37,6 +38,7 @@ class GridTeacher:
     """
 
     view_style = "grid"
+    group = GRID_VIEWS
 
     def __init__(self, teacher: Teacher, samples: int = 1) -> None:
         self.teacher, self.samples = teacher, samples
@@ -48,6 +50,10 @@ class GridTeacher:
     def __getattr__(self, name: str):
         """What a single teacher has besides the protocol (`world`, networks)."""
         return getattr(self.teacher, name)
+
+    def at(self, views: Cameras, samples: int, progress: float) -> "GridTeacher":
+        """See `at_step`."""
+        return GridTeacher(at_step(self.teacher, views, samples, progress), samples)
 
     def _grouped(self, rows: Tensor) -> Tensor:
         """[(grid, view, sample), ...] -> [(grid, sample, view), ...]."""

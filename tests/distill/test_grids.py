@@ -71,7 +71,7 @@ def test_the_first_student_is_the_teacher_and_every_factor_learns(single, sample
     assert not any(
         p.grad is not None for n, p in single.unet.named_parameters() if "student" not in n
     )
-    assert spec.grid
+    assert spec.ring == 4
 
 
 def test_the_plain_prompt_still_says_four_views(single):

@@ -21,7 +21,6 @@ from torch import Tensor
 from score3d.distill.equation import Asked, Noisy
 from score3d.draw import Draw
 from score3d.teachers.base import Teacher
-from score3d.teachers.grid import GRID_VIEWS
 
 __all__ = ["Network", "Student"]
 
@@ -78,8 +77,8 @@ class Student:
         for k in range(self.fits):
             generator = noisy.draw.generator(STREAM + k)
             t = torch.rand(len(z), generator=generator).to(z.device)
-            if teacher.view_style == "grid":  # whose views share one
-                t = t[::GRID_VIEWS].repeat_interleave(GRID_VIEWS)
+            group = getattr(teacher, "group", 1)  # views that are denoised as one share a time
+            t = t[::group].repeat_interleave(group)
             eps = torch.randn(z.shape, generator=generator).to(z)
             dropped = float(torch.rand((), generator=generator)) < CAMERA_DROPOUT
             alpha, sigma = teacher.schedule.alpha_sigma(t, z)
