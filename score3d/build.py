@@ -57,6 +57,7 @@ __all__ = [
     "build_scene",
     "build_spec",
     "build_teacher",
+    "check_checkpoint",
     "find_checkpoint",
     "known",
     "validate",
@@ -315,6 +316,31 @@ def _requirements(config: Config, source: bool) -> None:
         raise ConfigError(
             f"consistency {d.consistency!r} compares pairs of views: set distill.pair_angle, "
             "like --set distill.pair_angle=10"
+        )
+
+
+def check_checkpoint(config: Config) -> None:
+    """Look at the checkpoint `teacher.name` stands for, if it does, without loading it: is it
+    whole, does it make 3D from text, do its views fit. Raises ConfigError, TeacherError."""
+    found = find_checkpoint(config, build_device(config.run.device))
+    if found is None:
+        return
+    found.check()
+    name, group = config.teacher.name, found.kind.group
+    if "instruct" in found.kind.capabilities:
+        raise ConfigError(
+            f"teacher {name} edits pictures; generate starts from nothing: take a text-to-image "
+            "teacher (`score3d teachers`)"
+        )
+    if config.views.count % group:
+        raise ConfigError(
+            f"teacher {name} looks at {group} views at once: views.count must be a multiple, not "
+            f"{config.views.count}"
+        )
+    if group > 1 and config.distill.pair_angle:
+        raise ConfigError(
+            f"distill.pair_angle (loss {config.distill.loss}) pairs single views, and teacher "
+            f"{name} looks at {group} at once; choose another --loss or --teacher"
         )
 
 

@@ -146,21 +146,9 @@ def _start(
     _check_words(config)
     with Progress(config.run.steps, quiet or as_json) as progress:
         progress.phase("load", "libraries")
-        from score3d.build import build_device, find_checkpoint, validate
+        from score3d.build import check_checkpoint, validate
 
-        found = find_checkpoint(config, build_device(config.run.device))
-        if found is not None:
-            found.check()
-            if "instruct" in found.kind.capabilities:
-                raise ValueError(
-                    f"teacher {config.teacher.name} edits pictures; generate starts from nothing: "
-                    "take a text-to-image teacher (`score3d teachers`)"
-                )
-            if config.views.count % found.kind.group:
-                raise ValueError(
-                    f"teacher {config.teacher.name} looks at {found.kind.group} views at once: "
-                    f"views.count must be a multiple, not {config.views.count}"
-                )
+        check_checkpoint(config)
         validate(config)
     with RunFolder.create(out or Path("runs") / slug(prompt), overwrite) as folder:
         _follow(config, folder, None, max_minutes, started, as_json, quiet, live)

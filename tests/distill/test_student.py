@@ -51,7 +51,7 @@ class Analytic:
         self.mean = torch.nn.Parameter(torch.zeros(teacher.latent_shape))
         self.log_std = torch.nn.Parameter(torch.tensor(std).log())
 
-    def eps(self, z_t, t, emb, camera, samples=1):
+    def eps(self, z_t, t, emb, camera, samples=1, teacher=None):
         alpha, sigma = self.schedule.alpha_sigma(t, z_t)
         variance = alpha**2 * (2 * self.log_std).exp() + sigma**2
         return sigma * (z_t - alpha * self.mean) / variance
@@ -66,7 +66,7 @@ class Says:
     def __init__(self, says):
         self.says, self.dummy = says, torch.nn.Parameter(torch.zeros(1))
 
-    def eps(self, z_t, t, emb, camera, samples=1):
+    def eps(self, z_t, t, emb, camera, samples=1, teacher=None):
         return self.says(z_t, t, emb)
 
     def parameters(self):

@@ -65,14 +65,26 @@ class LoraNetwork:
     def _add_camera(self, module: nn.Module, args: Any, out: Tensor) -> Tensor | None:
         return None if self._camera is None else out + self.camera(self._camera).to(out)
 
-    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor, samples: int = 1) -> Tensor:
-        """The student's noise [M,C,h,w]. Of a grid of views the first one's camera is told."""
-        if self.teacher.view_style == "grid":
+    def eps(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        emb: Tensor,
+        camera: Tensor,
+        samples: int = 1,
+        teacher: Teacher | None = None,
+    ) -> Tensor:
+        """The student's noise [M,C,h,w]. Of a grid of views the first one's camera is told; a
+        multi-view network is told all of them by its own input and needs no second one.
+
+        teacher: this one as the step sees it (`at_step`)."""
+        teacher = teacher or self.teacher
+        if teacher.view_style == "grid":
             camera = camera.view(-1, GRID_VIEWS, samples, 16)[:, 0].flatten(0, 1)
         with self._awake():
-            self._camera = camera.to(z_t)
+            self._camera = None if "multiview" in teacher.capabilities else camera.to(z_t)
             try:
-                return differentiable_eps(self.teacher, z_t, t, emb, samples)
+                return differentiable_eps(teacher, z_t, t, emb, samples)
             finally:
                 self._camera = None
 
@@ -96,6 +108,8 @@ class LoraNetwork:
         the commonest silent failure of VSD. Nearly pure noise tells: its noise is nearly itself,
         whatever the network learnt, while a v or x0 is nearly unrelated to it."""
         teacher: Any = getattr(self.teacher, "teacher", self.teacher)  # single views will do
+        if "multiview" in teacher.capabilities:
+            return  # it cannot be asked without cameras
         channels, h, w = teacher.latent_shape
         z = torch.randn(4, channels, h, w, generator=torch.Generator().manual_seed(0))
         device = next(self.unet.parameters()).device

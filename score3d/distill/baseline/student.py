@@ -31,9 +31,17 @@ STREAM = 10  # of the draw's generators
 class Network(Protocol):
     """A trainable noise prediction."""
 
-    def eps(self, z_t: Tensor, t: Tensor, emb: Tensor, camera: Tensor, samples: int = 1) -> Tensor:
+    def eps(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        emb: Tensor,
+        camera: Tensor,
+        samples: int = 1,
+        teacher: Teacher | None = None,
+    ) -> Tensor:
         """Noise [M,C,h,w] on the graph of the parameters. camera [M,16]: camera-to-world, flat;
-        zeros for none. samples: noises per view, side by side."""
+        zeros for none. samples: noises per view, side by side. teacher: as the step sees it."""
         ...
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -66,7 +74,7 @@ class Student:
         samples = len(noisy.t) // len(noisy.draw.t)
         camera = _cameras(noisy.draw, samples)
         with torch.no_grad():
-            return self.network.eps(noisy.z_t, noisy.t, _plain(noisy), camera, samples)
+            return self.network.eps(noisy.z_t, noisy.t, _plain(noisy), camera, samples, teacher)
 
     def learn(self, teacher: Teacher, asked: Asked) -> None:
         """`fits` steps on the renders of this step."""
@@ -83,9 +91,8 @@ class Student:
             dropped = float(torch.rand((), generator=generator)) < CAMERA_DROPOUT
             alpha, sigma = teacher.schedule.alpha_sigma(t, z)
             with torch.enable_grad():
-                said = self.network.eps(
-                    alpha * z + sigma * eps, t, emb, torch.zeros_like(camera) if dropped else camera
-                )
+                told = torch.zeros_like(camera) if dropped else camera
+                said = self.network.eps(alpha * z + sigma * eps, t, emb, told, 1, teacher)
                 error = ((said - eps) * _scale(teacher, alpha, sigma)).square().mean()
                 error.backward()
             self.optimizer.step()
