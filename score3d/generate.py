@@ -142,7 +142,7 @@ def generate(
         "step_seconds": {k: round(v, 3) for k, v in phases.items()},
         "notes": [note for e in exports for note in e.notes] + less,
         "versions": _versions(),
-    }
+    } | ({"resumed_at": start} if checkpoint else {})
     cache = getattr(teacher, "cache", None)
     if cache is not None:
         summary["prompt_cache"] = {"hits": cache.hits, "misses": cache.misses}

@@ -5,6 +5,8 @@
 Makes the checkpoint (2.1 GB on disk, float16; deleted at the end unless --keep), generates twice
 with one prompt, and prints peak memory, seconds per step, the share of a step that is neither the
 UNet nor the autoencoder, and whether the second run found its prompt embeddings in the cache.
+With --student it also takes two steps of VSD and looks at the gradients of the student's adapters
+and of the network under them.
 Says nothing about quality: the weights are noise. Exits with 1 if something is not as it should be.
 """
 
@@ -158,6 +160,58 @@ def generate(folder: Path, out: Path, args: argparse.Namespace, steps: int) -> d
     return json.loads(report.read_text()) | {"summary": summary}
 
 
+def train_student(model: Path, args: argparse.Namespace, steps: int = 2) -> list[str]:
+    """Steps of VSD in this process; prints the adapters' gradients, returns what is wrong."""
+    import torch
+
+    from score3d import build
+    from score3d.config import load_config
+    from score3d.distill.baseline.lora import LoraNetwork
+    from score3d.loop import optimise
+    from score3d.prompts import PromptBook
+
+    # random weights say nothing about what they predict, which is what this checks
+    LoraNetwork._check_prediction_type = lambda self: None
+    settings = [f"teacher.resolution={args.student}", f"views.resolution={args.student}",
+                "views.count=1", f"run.steps={steps}", f"teacher.dtype={args.dtype}",
+                "teacher.cache_prompts=false", *args.set]  # fmt: skip
+    config = load_config("draft", "vsd", settings, {"teacher": {"name": str(model)}})
+    cpu = torch.device("cpu")
+    teacher = build.build_teacher(config, cpu)
+    rule = build.build_rule(config, teacher)
+    network, optimizer = rule.baseline.network, rule.baseline.optimizer
+    seen: list[dict] = []
+    step_of_optimizer = optimizer.step
+
+    def step() -> None:
+        grads = {n: p.grad for n, p in network.parameters().items()}
+        seen.append({n: float(g.norm()) for n, g in grads.items() if g is not None})
+        step_of_optimizer()
+
+    optimizer.step = step
+    scene = build.build_scene(config, cpu, teacher)
+    spec = build.build_spec(config, teacher)
+    for info in optimise(scene, teacher, PromptBook(teacher, "a red cube"), rule, spec):
+        print(f"vsd step {info.step}: {sum(info.seconds.values()):.1f} s", flush=True)
+    trained = {id(p) for p in network.parameters().values()}
+    base = [n for n, p in teacher.unet.named_parameters() if id(p) not in trained]
+    touched = [n for n, p in teacher.unet.named_parameters() if n in base and p.grad is not None]
+    wrong = [f"the network's own {n} has a gradient" for n in touched]
+    for k, grads in enumerate(seen):
+        adapters = {n: g for n, g in grads.items() if ".student." in n}
+        total = sum(g**2 for g in adapters.values()) ** 0.5
+        moved = sum(g > 0 for g in adapters.values())
+        print(
+            f"fit {k}: |gradient| {total:.3g} over {len(adapters)} tensors of the adapters, "
+            f"{moved} of them not zero; {len(base)} tensors of the network without any"
+        )
+        if not 0 < total < float("inf"):
+            wrong.append(f"fit {k}: gradient {total} of the adapters")
+    if len(seen) != steps:
+        wrong.append(f"{len(seen)} fits in {steps} steps")
+    return wrong
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         run_timed(sys.argv[3:], Path(sys.argv[2]))
@@ -167,6 +221,7 @@ if __name__ == "__main__":
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--student", type=int, metavar="SIDE", help="VSD on pictures of this side")
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     if args.folder.exists():
@@ -175,6 +230,8 @@ if __name__ == "__main__":
     try:
         model = args.folder / "sd15"
         make_checkpoint(model)
+        if args.student:
+            failed += train_student(model, args)
         first = generate(model, args.folder / "first", args, args.steps)
         second = generate(model, args.folder / "second", args, 1)
         for k, step in enumerate(first["steps"]):

@@ -57,6 +57,7 @@ def run_one(
     out: Path,
     options: Sequence[str],
     started: Callable[[subprocess.Popen[str]], object] = lambda process: None,
+    within: Callable[[], None] | None = None,
 ) -> Outcome:
     """Make the asset of `prompt` in a folder of `out`, going on with what is there.
 
@@ -64,7 +65,8 @@ def run_one(
     without is begun again. So it can be called again after anything that stopped it.
 
     options: of `score3d generate`, for a run that begins here. started: is given the process, so
-    that whoever is told to stop can pass it on. Errors are outcomes, not exceptions.
+    that whoever is told to stop can pass it on. within: is called in the new process before
+    anything else. Errors are outcomes, not exceptions.
     """
     start = time.monotonic()
     path = out / slug(prompt)
@@ -90,6 +92,7 @@ def run_one(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            preexec_fn=within,
         )
         started(process)
         _, errors = process.communicate()

@@ -14,7 +14,7 @@ import typer
 from score3d.cli.errors import reported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from score3d.batch.one import Outcome
 
@@ -32,6 +32,15 @@ def batch(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: section.key=value.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Many at once on a Ray cluster: its address, auto, or local for this machine.",
+        ),
+    ] = None,
+    ray_cpus: Annotated[float, typer.Option(min=0.1, help="Processors that a run claims.")] = 2,
+    ray_gpus: Annotated[float, typer.Option(min=0, help="GPUs that a run claims.")] = 0,
     resume: Annotated[
         bool, typer.Option(help="Go on in --out: skip what is complete, resume what is not.")
     ] = False,
@@ -52,15 +61,16 @@ def batch(
         )  # fmt: skip
         for assignment in set_ or []:
             options += ["--set", assignment]
-        jobs = read_prompts(prompts)
+        jobs, outcomes = _apart(read_prompts(prompts))
+        total = len(jobs) + len(outcomes)
+        run = _one_after_another if ray is None else _on_ray(ray, ray_cpus, ray_gpus)
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not resume:
             raise ValueError(f"{out} is not empty; use --resume to go on there, or another folder")
-        outcomes: list[Outcome] = []
-        for outcome in _one_after_another(jobs, out, options):
+        for outcome in run(jobs, out, options):
             outcomes.append(outcome)
             if not json_:
-                typer.echo(_line(outcome, len(outcomes), len(jobs)))
+                typer.echo(_line(outcome, len(outcomes), total))
             write_results(out, sorted(outcomes, key=lambda o: o.line))
         if json_:
             typer.echo((out / "summary.json").read_text(encoding="utf-8").rstrip())
@@ -68,7 +78,7 @@ def batch(
             counts = json.loads((out / "summary.json").read_text(encoding="utf-8"))["counts"]
             typer.echo(", ".join(f"{n} {status}" for status, n in counts.items()))
             typer.echo(f"  {out / 'gallery.html'}")
-        if outcomes[-1].status == "interrupted" or len(outcomes) < len(jobs):
+        if len(outcomes) < total or any(o.status == "interrupted" for o in outcomes):
             sys.stderr.write("score3d: interrupted; go on with --resume\n")
             raise typer.Exit(130)
         if any(outcome.status != "complete" for outcome in outcomes):
@@ -91,26 +101,52 @@ def _line(outcome: "Outcome", done: int, total: int) -> str:
     return f"[{done}/{total}] {outcome.status}: {outcome.prompt}: {said}"
 
 
-def _one_after_another(
-    jobs: list[tuple[int, str]], out: Path, options: list[str]
-) -> "Iterator[Outcome]":
-    from score3d.batch.one import Outcome, run_one
+def _apart(jobs: list[tuple[int, str]]) -> "tuple[list[tuple[int, str]], list[Outcome]]":
+    """The jobs, and as failed those whose folder would be that of an earlier line."""
+    from score3d.batch.one import Outcome
     from score3d.runs.folder import slug
 
     first: dict[str, int] = {}
-    stop = _Stop()
+    repeated = []
     for line, prompt in jobs:
         earlier = first.setdefault(prompt, line)
         if earlier != line:
             error = f"the prompt is that of line {earlier}; give it another wording"
-            yield Outcome(line, prompt, slug(prompt), "failed", error, 0.0, {})
-            continue
+            repeated.append(Outcome(line, prompt, slug(prompt), "failed", error, 0.0, {}))
+    return [(line, prompt) for prompt, line in first.items()], repeated
+
+
+def _one_after_another(
+    jobs: list[tuple[int, str]], out: Path, options: list[str]
+) -> "Iterator[Outcome]":
+    from score3d.batch.one import run_one
+
+    stop = _Stop()
+    for line, prompt in jobs:
         outcome = run_one(line, prompt, out, options, stop.watch)
         if stop.asked and outcome.status != "complete":
             outcome = dataclasses.replace(outcome, status="interrupted", error="")
         yield outcome
         if stop.asked:
             return
+
+
+def _on_ray(address: str, cpus: float, gpus: float) -> "Callable[..., Iterator[Outcome]]":
+    from score3d.batch import fleet
+
+    missing = fleet.missing_library()
+    if missing:
+        raise ValueError(missing)
+
+    def run(jobs: list[tuple[int, str]], out: Path, options: list[str]) -> "Iterator[Outcome]":
+        with fleet.connected(address):
+            stop = _Stop()  # after Ray, which has handlers of its own
+            yield from fleet.run_fleet(
+                jobs, out, options, cpus, gpus, lambda: stop.asked,
+                lambda line: sys.stderr.write(f"{line}\n"),
+            )  # fmt: skip
+
+    return run
 
 
 class _Stop:
