@@ -1,7 +1,6 @@
 """`score3d doctor`: what is installed, what works, and the fix for what does not."""
 
 import importlib.metadata
-import importlib.util
 import json
 import sys
 from typing import Annotated
@@ -40,6 +39,14 @@ def doctor(
             raise typer.Exit(1)
 
 
+EXTRAS = {  # as in pyproject.toml: the package that is looked for, and what it is for
+    "video": ("av", ".mp4 turntables instead of .webp"),
+    "vsd": ("peft", "--loss vsd and other losses with a student"),
+    "upgrad": ("torchjd", "--loss upgrad"),
+    "viewer": ("viser", "score3d view and generate --live"),
+    "usd": ("usd-core", ".usd, .usda and .usdz files"),
+    "ray": ("ray", "score3d batch --ray"),
+}
 Check = tuple[str, bool, bool, str]  # what, ok, needed for the main job, detail or fix
 
 
@@ -50,11 +57,12 @@ def _packages() -> list[Check]:
             rows.append((name, True, True, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
             rows.append((name, False, True, f"not installed; pip install {name}"))
-    video = importlib.util.find_spec("av") is not None
-    fix = "not installed: turntables become .webp; pip install 'score3d[video]' for .mp4"
-    rows.append(
-        ("video encoder (av)", video, False, importlib.metadata.version("av") if video else fix)
-    )
+    for extra, (package, purpose) in EXTRAS.items():
+        try:
+            rows.append((package, True, False, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            fix = f"not installed; pip install 'score3d[{extra}]' for {purpose}"
+            rows.append((package, False, False, fix))
     return rows
 
 

@@ -102,4 +102,10 @@ def _vocabulary(as_json: bool) -> None:
     )
     typer.echo(f"  nouns: {', '.join(world.nouns)}")
     typer.echo(f"  colours: {', '.join(world.colours)}")
+    typer.echo(f"  materials: {', '.join(world.materials)}")
+    parts = ", ".join(f"{noun} with blue {part}" for noun, part in world.second_parts.items())
+    typer.echo(f"  second colours: {parts or 'none'}")
+    relations = f"{', '.join(world.relations)}, of {', '.join(world.related)}"
+    typer.echo(f"  relations: {relations if world.relations else 'none'}")
+    typer.echo(f"  phrases: {', '.join(f'{a} = {b}' for a, b in world.phrases.items())}")
     typer.echo(f"  synonyms: {', '.join(f'{a} = {b}' for a, b in world.synonyms.items())}")

@@ -167,3 +167,20 @@ def test_a_plug_in_teacher_is_found_by_its_entry_point(checkpoints, tmp_path, mo
     assert teacher.prediction_type == "flow"
     with pytest.raises(ConfigError, match="my-flow"):
         build.validate(load_config(None, None, [], {"teacher": {"name": "myflow"}}))
+
+
+def test_the_embedded_teacher_lists_all_its_words():
+    import json
+
+    from typer.testing import CliRunner
+
+    from score3d.cli.main import app
+    from score3d.teachers.embedded import load_world
+
+    world = load_world()
+    said = CliRunner().invoke(app, ["teachers", "embedded"]).output
+    words = [*world.nouns, *world.colours, *world.materials, *world.relations, *world.synonyms]
+    assert all(word in said for word in (*words, *world.second_parts.values(), *world.phrases))
+    given = json.loads(CliRunner().invoke(app, ["teachers", "embedded", "--json"]).output)
+    assert given["materials"] == world.materials
+    assert given["relations"] == world.relations
