@@ -31,7 +31,7 @@ from score3d.scenes.photograph import photograph
 from score3d.world.raster import render_shape
 from score3d.world.shapes import Shape, build
 
-TARGETS = (34.0, 38.0)
+TARGETS = (38.0, 42.0, 46.0)
 OBJECTS = (
     ("car", "red", "metallic"), ("chair", "blue", "wooden"),
     ("mug", "orange", "striped"), ("snowman", "white", "matte"),
