@@ -16,7 +16,7 @@ from score3d.distill.baseline.dds import Dds
 from score3d.distill.baseline.lora import LoraNetwork
 from score3d.distill.baseline.own_noise import own_noise
 from score3d.distill.baseline.pds import Pds, pds_time_weight
-from score3d.distill.baseline.stein import Stein, silhouette
+from score3d.distill.baseline.stein import Phi, Stein, depth_agreement, silhouette
 from score3d.distill.baseline.student import Student
 from score3d.distill.consistency.gradient import GradientConsistency
 from score3d.distill.consistency.nothing import nothing
@@ -116,7 +116,12 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
     )
     names = GaussianOptions.__dataclass_fields__
     options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
-    geometry = config.distill.noise == "consistent" or config.distill.consistency != "none"
+    d = config.distill
+    geometry = (
+        d.noise == "consistent"
+        or d.consistency != "none"
+        or (d.baseline == "stein" and d.stein_phi != "silhouette")
+    )
     return GaussianScene(options, adaptation, config.run.steps, seed, device, geometry=geometry)
 
 
@@ -248,6 +253,27 @@ def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) ->
     return judge_reward(judge(), thing.noun, thing.colour)
 
 
+def _depth_phi(config: Config, teacher: Any) -> Phi:
+    """SteinDreamer's scalar function with the depth model that `distill.stein_phi` names. Raises
+    ConfigError."""
+    kind, _, folder = config.distill.stein_phi.partition(":")
+    if kind != "depth" or not folder:
+        raise ConfigError(
+            f"distill.stein_phi={config.distill.stein_phi!r}; known: silhouette, depth:<folder>"
+        )
+    if config.scene.kind != "gaussians":
+        raise ConfigError("distill.stein_phi=depth:... needs --scene gaussians, which has depth")
+    colours = getattr(teacher, "colours", None)
+    if colours is None:
+        raise ConfigError("distill.stein_phi=depth:... needs a teacher with an autoencoder")
+    from score3d.evaluate.depth_models import DepthModel
+
+    try:
+        return depth_agreement(DepthModel(Path(folder), build_device(config.run.device)), colours)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def build_rule(
     config: Config, teacher: Teacher | None = None, judge: MakeJudge | None = None
 ) -> Rule:
@@ -266,6 +292,9 @@ def build_rule(
     if d.baseline == "student" and teacher is not None:
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
         fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)
+    if d.baseline == "stein" and d.stein_phi != "silhouette" and teacher is not None:
+        phi = _depth_phi(config, teacher)
+        fillers["baseline"] = lambda d: Stein(phi, d.stein_decay)
     fillers = {slot: make(d) for slot, make in fillers.items()}
     return Rule(**fillers, time_weight=_time_weight(config))
 

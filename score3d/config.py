@@ -76,6 +76,9 @@ class Distill(_Section):
     rescale: float = Field(default=0.0, ge=0, le=1)
     time_weight: str = "sds"
     pds_stride: int = Field(default=2, ge=1)
+    stein_phi: str = "silhouette"
+    """What the Stein variate correlates: "silhouette", or "depth:<folder>" of a transformers depth
+    model."""
     stein_decay: float = Field(default=0.99, ge=0, lt=1)
     student_rank: int = Field(default=4, ge=1)
     student_lr: float = Field(default=1e-4, gt=0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DepthModel", "correlation"]
+__all__ = ["DepthModel"]
 
 
 class DepthModel:
@@ -60,10 +60,3 @@ class DepthModel:
             scale_h = scale_w = nearest
         m = self.multiple
         return max(m, round(scale_h * h / m) * m), max(m, round(scale_w * w / m) * m)
-
-
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation [M] of maps [M,H,W], per row; 0 where one of them is flat."""
-    x, y = a.flatten(1), b.flatten(1)
-    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=1e-8)

@@ -69,6 +69,9 @@ def diffusers_class(name: str) -> Any:
     return getattr(importlib.import_module("diffusers"), name)
 
 
+Affine = tuple[Tensor, Tensor]  # a matrix and an offset
+
+
 class LatentTeacher(ABC):
     """A frozen latent diffusion model from a `Checkpoint`. Raises TeacherError, naming the file.
 
@@ -101,7 +104,7 @@ class LatentTeacher(ABC):
         self.rows, self.recompute, self.offload = options.rows, options.recompute, False
         self._text: dict[str, Any] = {}
         self._most_rows = 1
-        self._shortcut: tuple[Tensor, Tensor] | None = None
+        self._shortcut: tuple[Affine, Affine] | None = None
         if options.slicing:
             self._slice()
         self._place(options.offload)
@@ -285,24 +288,37 @@ class LatentTeacher(ABC):
         up colours)."""
         if self._shortcut is None:
             self._shortcut = self._fit_shortcut()
-        weight, bias = self._shortcut
+        weight, bias = self._shortcut[0]
         size = self.latent_shape[1:]
         if rgb.shape[-2:] != size:
             rgb = nn.functional.interpolate(rgb, size, mode="area")
         return torch.einsum("oc,bchw->bohw", weight, rgb) + bias[:, None, None]
 
+    def colours(self, z: Tensor) -> Tensor:
+        """Latents [M,C,h,w] -> rgb [M,3,h,w], about in [0,1], without the decoder: of each latent
+        pixel the mean colour it covers, by least squares. Differentiable, for networks that look
+        at noisy latents."""
+        if self._shortcut is None:
+            self._shortcut = self._fit_shortcut()
+        weight, bias = self._shortcut[1]
+        return torch.einsum("oc,bchw->bohw", weight, z) + bias[:, None, None]
+
     @torch.no_grad()
-    def _fit_shortcut(self) -> tuple[Tensor, Tensor]:
+    def _fit_shortcut(self) -> tuple[Affine, Affine]:
+        """From colours to latents and back, each a matrix and an offset."""
         side, device = self.resolution, self.device
         generator = torch.Generator().manual_seed(0)
         colours = torch.rand(SHORTCUT_PICTURES, 3, 6, 6, generator=generator).to(device)
         pictures = nn.functional.interpolate(colours, (side, side), mode="bicubic").clamp(0, 1)
         z = torch.cat([self._encode(p[None]) for p in pictures])
         small = nn.functional.interpolate(pictures, z.shape[-2:], mode="area")
-        x = small.permute(0, 2, 3, 1).reshape(-1, 3)
-        x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-        fit = torch.linalg.lstsq(x.cpu(), z.permute(0, 2, 3, 1).reshape(len(x), -1).cpu()).solution
-        return fit[:3].T.contiguous().to(device), fit[3].contiguous().to(device)
+        x, y = (v.permute(0, 2, 3, 1).flatten(0, 2).cpu() for v in (small, z))
+
+        def fit(a: Tensor, b: Tensor) -> Affine:
+            found = torch.linalg.lstsq(torch.cat([a, torch.ones_like(a[:, :1])], 1), b).solution
+            return found[:-1].T.contiguous().to(device), found[-1].contiguous().to(device)
+
+        return fit(x, y), fit(y, x)
 
     # The network
 

@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from score3d.distill.baseline.own_noise import own_noise
-from score3d.distill.baseline.stein import Stein, silhouette, variate
+from score3d.distill.baseline.stein import Stein, correlation, depth_agreement, silhouette, variate
 from score3d.distill.consistency.nothing import nothing
 from score3d.distill.couple.independent import independent
 from score3d.distill.equation import Noisy, Rule, ask, distill
@@ -21,10 +22,10 @@ SAMPLES = 4000
 
 
 def disc():
-    """What of a render the silhouette reads: a disc, for two views."""
+    """What of a render the functions read: a bulging disc, for two views."""
     axis = torch.linspace(-1, 1, 16)
-    alpha = ((axis[:, None] ** 2 + axis[None] ** 2) < 0.5).float().expand(2, 1, 16, 16)
-    return SimpleNamespace(alpha=alpha)
+    square = (axis[:, None] ** 2 + axis[None] ** 2).expand(2, 1, 16, 16)
+    return SimpleNamespace(alpha=(square < 0.5).float(), depth=1.5 + square)
 
 
 def rule(baseline):
@@ -49,7 +50,7 @@ def noisy_at(teacher):
     alpha, sigma = teacher.schedule.alpha_sigma(t, z)
     one = torch.zeros(SAMPLES, 1, 1)
     draw = draw_at(DrawSpec(1, 1, 1, 1, (3, 8, 8), 8), 0)
-    view = SimpleNamespace(alpha=disc().alpha[:1])
+    view = SimpleNamespace(alpha=disc().alpha[:1], depth=disc().depth[:1])
     return Noisy(alpha * z + sigma * eps, eps, z, t, Conditioning(one, one), draw, view)
 
 
@@ -65,12 +66,22 @@ def random_phi(seed):
     return phi
 
 
+def blurred_red(rgb):
+    """In place of a depth network."""
+    return torch.nn.functional.avg_pool2d(rgb[:, :1], 3, 1, 1)[:, 0].tanh()
+
+
+see_depth = depth_agreement(blurred_red, lambda z: 0.5 + 0.15 * z)
+
+
 def worst(h):
     """The largest |mean| over the elements, in standard errors."""
     return (h.mean(0).abs() / (h.std(0) / len(h) ** 0.5)).max().item()
 
 
-@pytest.mark.parametrize("phi", [random_phi(0), random_phi(1), random_phi(2), silhouette])
+@pytest.mark.parametrize(
+    "phi", [random_phi(0), random_phi(1), random_phi(2), silhouette, see_depth]
+)
 def test_the_variate_has_mean_zero(gaussian_teacher, phi):
     """Within 4 standard errors; so is its projection on the direction where it could fail."""
     noisy = noisy_at(gaussian_teacher)
@@ -150,3 +161,13 @@ def test_silhouettes_without_contrast(gaussian_teacher):
     noisy.view.alpha = torch.ones(1, 1, 16, 16)
     h = variate(silhouette, gaussian_teacher.schedule, noisy)
     assert torch.allclose(h, noisy.eps, atol=1e-4)
+
+
+def test_correlation():
+    a = torch.rand(2, 5, 7)
+    assert torch.allclose(correlation(a, 3 * a + 1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(correlation(a, -a), -torch.ones(2), atol=1e-5)
+    assert torch.equal(correlation(a, torch.ones_like(a)), torch.zeros(2))
+    b = torch.rand(2, 5, 7)
+    expected = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
+    assert np.allclose(correlation(a, b), expected, atol=1e-5)

@@ -33,7 +33,7 @@ from transformers import (
 
 from score3d.build import build_rule
 from score3d.config import ConfigError, load_config
-from score3d.evaluate.depth_models import DepthModel, correlation
+from score3d.evaluate.depth_models import DepthModel
 from score3d.evaluate.reward_models import load_reward
 
 CPU = torch.device("cpu")
@@ -266,16 +266,29 @@ def test_depth_equals_transformers(tmp_path, make, side, close):
     assert x.grad.abs().sum() > 0
 
 
-def test_correlation():
-    a = torch.rand(2, 5, 7)
-    assert torch.allclose(correlation(a, 3 * a + 1), torch.ones(2), atol=1e-5)
-    assert torch.allclose(correlation(a, -a), -torch.ones(2), atol=1e-5)
-    assert torch.equal(correlation(a, torch.ones_like(a)), torch.zeros(2))
-    b = torch.rand(2, 5, 7)
-    expected = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
-    assert np.allclose(correlation(a, b), expected, atol=1e-5)
-
-
 def test_no_depth_model_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"no config.json"):
         DepthModel(tmp_path)
+
+
+@pytest.mark.parametrize("make", [dpt, depth_anything])
+def test_ssd_runs_on_what_a_depth_model_sees(tmp_path, make):
+    from score3d import build
+    from score3d.config import ConfigError, load_config
+    from score3d.loop import optimise
+    from score3d.prompts import PromptBook
+
+    network, processor = make()
+    network.save_pretrained(tmp_path / "depth")
+    processor.save_pretrained(tmp_path / "depth")
+    settings = ["run.steps=3", "scene.count=200", f"distill.stein_phi=depth:{tmp_path / 'depth'}"]
+    config = load_config("draft", "ssd", settings)
+    teacher = build.build_teacher(config, CPU)
+    rule, scene = build.build_rule(config, teacher), build.build_scene(config, CPU, teacher)
+    book, spec = PromptBook(teacher, "a red cube"), build.build_spec(config, teacher)
+    assert len(list(optimise(scene, teacher, book, rule, spec))) == 3
+    assert rule.baseline.coefficient != 0
+    for bad in ("depth:" + str(tmp_path), "width:x", "depth"):
+        wrong = load_config("draft", "ssd", [f"distill.stein_phi={bad}"])
+        with pytest.raises(ConfigError):
+            build.build_rule(wrong, teacher)

@@ -13,6 +13,7 @@ stays unbiased. The paper learns mu by gradient steps, as far as is known.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from score3d.distill.equation import Asked, Noisy
 from score3d.schedule import NoiseSchedule
 from score3d.teachers.base import Teacher
 
-__all__ = ["Phi", "Stein", "silhouette", "variate"]
+__all__ = ["Phi", "Stein", "correlation", "depth_agreement", "silhouette", "variate"]
 
 # phi(z_t [M,C,h,w], noisy) -> [M]: differentiable, each row a function of its own z_t
 Phi = Callable[[Tensor, Noisy], Tensor]
@@ -33,13 +34,39 @@ def silhouette(z_t: Tensor, noisy: Noisy) -> Tensor:
     The paper correlates rendered depth with a depth network's answer to z_t; this needs no
     network, and any phi of z_t is as valid. A silhouette or z_t without contrast gives 1.
     """
-    alpha: Tensor = noisy.view.alpha.detach().to(z_t)  # pyright: ignore[reportAttributeAccessIssue]
-    size = (z_t.shape[-2], z_t.shape[-1])
-    shape = torch.nn.functional.interpolate(alpha, size, mode="area")
-    shape = shape.repeat_interleave(len(z_t) // len(shape), 0).flatten(1)
-    a, b = shape - shape.mean(1, keepdim=True), z_t.mean(1).flatten(1)
-    b = b - b.mean(1, keepdim=True)
-    return 1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)
+    view: Any = noisy.view
+    return 1 - _agreement(view.alpha.detach(), z_t.mean(1))
+
+
+def depth_agreement(
+    estimate: Callable[[Tensor], Tensor], colours: Callable[[Tensor], Tensor]
+) -> Phi:
+    """The paper's phi: 1 - the correlation, in [0,2], of the render's nearness (inverse depth, 0
+    beside the object) with the depth that a network sees in z_t.
+
+    estimate: rgb [M,3,h,w] -> [M,h,w], larger where nearer. colours: latents -> rgb, at the
+    latents' resolution; that the network is shown these and not decoded pictures is ours. The
+    scene must render depth."""
+
+    def phi(z_t: Tensor, noisy: Noisy) -> Tensor:
+        view: Any = noisy.view
+        near = torch.where(view.alpha > 0.5, 1 / view.depth.clamp(min=1e-3), 0.0)
+        return 1 - _agreement(near.detach(), estimate(colours(z_t).clamp(0, 1)))
+
+    return phi
+
+
+def _agreement(seen: Tensor, said: Tensor) -> Tensor:
+    """Correlation [M] of maps [B,1,H,W] of the render with maps [M,h,w], M a multiple of B."""
+    small = torch.nn.functional.interpolate(seen.to(said), said.shape[-2:], mode="area")
+    return correlation(small[:, 0].repeat_interleave(len(said) // len(small), 0), said)
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation [M] of maps [M,H,W], per row; 0 where one of them is flat."""
+    x, y = a.flatten(1), b.flatten(1)
+    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=1e-6)
 
 
 def variate(phi: Phi, schedule: NoiseSchedule, noisy: Noisy) -> Tensor:
