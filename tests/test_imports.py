@@ -24,7 +24,7 @@ BELOW = {
     "world": {"articles", "cameras"},
     "compress": {"cameras", "files", "render", "scenes"},
     "batch": {"files", "report", "runs"},
-    "report": {"files", "resources", "runs"},
+    "report": {"citations", "config", "files", "runs"},
     "runs": {"files"},
     "files": set(),
     "draw": {"cameras"},
@@ -34,6 +34,7 @@ BELOW = {
     "cameras": set(),
     "resources": set(),
     "articles": set(),
+    "citations": {"config", "resources"},
 }  # fmt: skip
 
 

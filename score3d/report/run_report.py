@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from score3d.citations import cited
+from score3d.config import load_config
 from score3d.files.atomic import write_text
 from score3d.report.curves import line_chart, shares
 from score3d.report.facts import RunFacts, read_facts
 from score3d.report.page import Html, escape, moving, page, picture, size_text, table
-from score3d.resources import resource
 
 __all__ = ["report_page", "write_report"]
 
 VIEWER_LIMIT = 200_000  # splats; a page with more takes long to open
-GAUSSIANS = (
-    "Kerbl, Kopanas, Leimkuehler, Drettakis: 3D Gaussian Splatting for Real-Time Radiance Field"
-    " Rendering; SIGGRAPH 2023; arXiv 2308.04079"
-)
 
 
 def write_report(folder: str | Path) -> Path:
@@ -143,16 +139,11 @@ def _next(facts: RunFacts) -> Iterator[Html]:
     yield Html(f"Lay it beside another run: {command(f'score3d compare {run} OTHER_RUN')}")
 
 
-def _citations(facts: RunFacts) -> Iterator[str]:
-    loss = str(facts.setting("distill", "loss"))
+def _citations(facts: RunFacts) -> list[str]:
     try:
-        text = resource("configs", "losses", f"{loss}.toml").read_text(encoding="utf-8")
-        about = tomllib.loads(text)["about"]
-        yield f"loss {loss}: {about['title']}; {about['cite']}"
-    except (OSError, ValueError, KeyError):
-        yield f"loss {loss}"
-    if facts.setting("scene", "kind") == "gaussians":
-        yield f"scene: {GAUSSIANS}"
+        return cited(load_config(str(facts.path / "config.toml")))
+    except (OSError, ValueError):  # a page of a damaged run is a page all the same
+        return []
 
 
 def _numbers(found: object) -> dict[str, float]:

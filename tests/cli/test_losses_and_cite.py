@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from score3d import build
-from score3d.cli.cite import PAPERS, keys_of, references
+from score3d.citations import PAPERS, cited, keys_of, references
 from score3d.config import load_config, loss_names, to_toml
 
 SLOTS = ("noise", "guide", "baseline", "weight", "couple", "consistency")
@@ -81,3 +81,14 @@ def test_a_run_is_cited_by_what_it_used(tmp_path):
     wrong = run("cite", "vsdd")
     assert wrong.returncode == 2
     assert "did you mean 'vsd'" in wrong.stderr
+
+
+def test_a_line_for_each_paper():
+    lines = cited(load_config(None, "vsd"))
+    assert lines[0] == (
+        "Poole, Jain, Barron, Mildenhall; DreamFusion: Text-to-3D using 2D Diffusion; "
+        "International Conference on Learning Representations; 2023; arXiv 2209.14988"
+    )
+    assert any("Leimkühler" in line for line in lines)
+    assert any("LoRA" in line for line in lines)
+    assert not any("None" in line or "{" in line for line in lines)
