@@ -39,6 +39,7 @@ from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.scenes.image import ImageOptions, ImageScene
+from score3d.scenes.nerf import NerfOptions, NerfScene
 from score3d.scenes.particles import ParticleScene
 from score3d.teachers.aliases import ALIASES
 from score3d.teachers.base import Teacher
@@ -116,13 +117,19 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
     )
     names = GaussianOptions.__dataclass_fields__
     options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
+    steps, geometry = config.run.steps, _wants_geometry(config)
+    return GaussianScene(options, adaptation, steps, seed, device, geometry=geometry)
+
+
+def _wants_geometry(config: Config) -> bool:
     d = config.distill
-    geometry = (
-        d.noise == "consistent"
-        or d.consistency != "none"
-        or (d.baseline == "stein" and d.stein_phi != "silhouette")
-    )
-    return GaussianScene(options, adaptation, config.run.steps, seed, device, geometry=geometry)
+    by_depth = d.baseline == "stein" and d.stein_phi != "silhouette"
+    return d.noise == "consistent" or d.consistency != "none" or by_depth
+
+
+def _nerf(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
+    options = NerfOptions(**config.nerf.model_dump(), bound=config.scene.bound)
+    return NerfScene(options, seed, device, geometry=_wants_geometry(config))
 
 
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
@@ -139,7 +146,11 @@ def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Sce
     )
 
 
-SCENES: dict[str, Callable[..., Scene]] = {"gaussians": _gaussians, "image": _image}
+SCENES: dict[str, Callable[..., Scene]] = {
+    "gaussians": _gaussians,
+    "nerf": _nerf,
+    "image": _image,
+}
 
 
 def known(table: dict[str, Any], group: str) -> list[str]:

@@ -151,6 +151,23 @@ class SceneSection(_Section):
     image_latents: bool = False
 
 
+class NerfSection(_Section):
+    """For scene.kind "nerf"; see `score3d.scenes.nerf.NerfOptions`."""
+
+    resolution: int = Field(default=64, ge=8, le=512, multiple_of=4)
+    blob_density: float = -1.0
+    blob_radius: float = Field(default=0.35, gt=0)
+    lr_density: float = Field(default=0.1, gt=0)
+    lr_color: float = Field(default=0.03, gt=0)
+    empty: float = Field(default=1e-3, ge=0, lt=1)
+    faint: float = Field(default=1e-3, ge=0, lt=1)
+    orientation: float = Field(default=0.0, ge=0)
+    sparsity: float = Field(default=0.0, ge=0)
+    opaque: float = Field(default=0.0, ge=0)
+    smooth: float = Field(default=0.0, ge=0)
+    background: Literal["given", "learned"] = "given"
+
+
 class Output(_Section):
     turntable_views: int = Field(default=48, ge=1)
     picture_size: int = Field(default=256, ge=16, le=4096)
@@ -167,6 +184,7 @@ class Config(_Section):
     reward: RewardSection = RewardSection()
     views: Views = Views()
     scene: SceneSection = SceneSection()
+    nerf: NerfSection = NerfSection()
     output: Output = Output()
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from score3d.report.run_report import write_report
 from score3d.runs.checkpoint import Checkpoint, save_checkpoint
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
 from score3d.scenes.image import ImageScene
+from score3d.scenes.nerf import NerfScene
 from score3d.scenes.photograph import photograph
 from score3d.teachers.base import Teacher
 from score3d.teachers.latent import LatentTeacher
@@ -184,9 +185,15 @@ def _preview(folder: RunFolder, scene: Any, config: Config) -> None:
     if isinstance(scene, ImageScene):
         write_png(folder.preview, scene.picture())
         return
-    splats = scene.splats()
     views = turntable(8, config.output.picture_size, fov=config.views.fov)
-    write_png(folder.preview, photograph(splats, views[1:2], config.output.background)[0])
+    write_png(folder.preview, _pictures(scene, views[1:2], config.output.background)[0])
+
+
+def _pictures(scene: Any, cameras: Cameras, gray: float) -> np.ndarray:
+    """[B,H,W,3] in [0,1], by the scene itself if it can, else of its Gaussians."""
+    if isinstance(scene, NerfScene):
+        return scene.photograph(cameras, gray)
+    return photograph(scene if isinstance(scene, Splats) else scene.splats(), cameras, gray)
 
 
 @dataclass(frozen=True)
@@ -207,24 +214,24 @@ def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
         write_png(folder.preview, picture)
         return _Exported(picture[None], 0, [])
     splats, dropped = scene.splats().finite()
-    views = _export_pictures(folder, splats, config)
+    write_ply(folder.scene, splats)
+    views = _export_pictures(folder, scene if isinstance(scene, NerfScene) else splats, config)
     notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
     notes += _export_mesh(folder, splats, config)
     return _Exported(views, len(splats), notes)
 
 
-def _export_pictures(folder: RunFolder, splats: Splats, config: Config) -> np.ndarray:
-    """Write scene.ply and the pictures; returns the judged turntable views [8,H,W,3]."""
-    write_ply(folder.scene, splats)
+def _export_pictures(folder: RunFolder, scene: Any, config: Config) -> np.ndarray:
+    """Write the pictures; returns the judged turntable views [8,H,W,3]."""
     size, fov = config.output.picture_size, config.views.fov
     # not white: a white snowman has to be seen, by people and by the judge
     gray = config.output.background
-    views = photograph(splats, turntable(JUDGED_VIEWS, size, fov=fov), gray)
+    views = _pictures(scene, turntable(JUDGED_VIEWS, size, fov=fov), gray)
     labels = [f"{k * 360 // JUDGED_VIEWS} deg" for k in range(JUDGED_VIEWS)]
     sheet = contact_sheet(views, 4, labels, config.run.prompt)
     write_png(folder.contact_sheet, sheet)
     write_png(folder.preview, views[1])
-    frames = photograph(splats, turntable(config.output.turntable_views, size, fov=fov), gray)
+    frames = _pictures(scene, turntable(config.output.turntable_views, size, fov=fov), gray)
     write_turntable(folder.turntable, frames, fps=config.output.turntable_views / 4)
     return views
 

@@ -34,7 +34,7 @@ def generate(
     teacher: Annotated[
         str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
     ] = None,
-    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians, image.")] = None,
+    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians, nerf, image.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
     particles: Annotated[

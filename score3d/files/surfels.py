@@ -1,0 +1,127 @@
+"""Gaussians from surfaces: flat ones, evenly over it, each lying in it.
+
+As SuGaR (Guedon and Lepetit 2023, arXiv 2311.12775) and 2DGS (Huang et al. 2024, arXiv 2403.17888)
+have them: two axes in the surface, one along the normal and much shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from score3d.files.grid_field import GridField
+from score3d.files.splats import SH_C0, FloatArray, Splats
+
+__all__ = ["SurfelError", "sample_mesh", "sample_surface", "surfels"]
+
+COUNT = 6000
+OPACITY = 0.95
+WIDTH = 0.75  # standard deviation in the surface, in mean distances of neighbours
+FLATNESS = 0.2  # standard deviation along the normal, over that
+
+
+class SurfelError(ValueError):
+    """There is no surface to sample; one line."""
+
+
+def surfels(points: NDArray, normals: NDArray, rgb: NDArray, spacing: float) -> Splats:
+    """Flat Gaussians at points [N, 3] across unit normals [N, 3], colours rgb [N, 3] in [0, 1].
+
+    spacing: mean distance of neighbours, world units, > 0.
+    """
+    n = len(points)
+    scales = np.full((n, 3), np.log(WIDTH * spacing))
+    scales[:, 2] += np.log(FLATNESS)
+    sh = ((np.asarray(rgb, np.float64) - 0.5) / SH_C0)[:, None, :]
+    logit = np.full(n, np.log(OPACITY / (1 - OPACITY)))
+    return Splats(points, _turn_z_to(normals), scales, logit, sh)
+
+
+def _turn_z_to(normals: NDArray) -> NDArray[np.float64]:
+    """The quaternions (w, x, y, z) [N, 4] that turn +z to unit normals by the shortest way."""
+    x, y, z = np.asarray(normals, np.float64).T
+    quats = np.stack([1 + z, -y, x, np.zeros_like(z)], axis=1)
+    quats[z < -1 + 1e-9] = (0, 1, 0, 0)  # half a turn, about any axis across
+    return quats / np.linalg.norm(quats, axis=1, keepdims=True)
+
+
+def sample_mesh(
+    mesh: Any,
+    count: int = COUNT,
+    seed: int = 0,
+    colour_at: Callable[[NDArray], FloatArray] | None = None,
+) -> Splats:
+    """`count` (about) Gaussians over the surface of a trimesh.Trimesh, coloured by its texture,
+    else its vertices or faces, else gray; `colour_at` [M, 3] -> rgb [M, 3] replaces those.
+
+    Points are drawn by area and thinned to keep their distance (Poisson disks). Raises
+    SurfelError for a mesh without area.
+    """
+    from trimesh.sample import sample_surface as scatter
+    from trimesh.triangles import points_to_barycentric
+
+    area = float(mesh.area) if len(mesh.faces) else 0.0
+    if not np.isfinite(area) or area <= 0:
+        raise SurfelError("the mesh has no faces with an area; there is nothing to sample")
+    points, face = scatter(mesh, 3 * count, seed=seed)
+    spacing = np.sqrt(area / count)
+    kept = _apart(points, 0.7 * spacing)[:count]
+    points, face = np.asarray(points)[kept], face[kept]
+    share = points_to_barycentric(mesh.triangles[face], points)
+    corners = np.asarray(mesh.vertex_normals)[mesh.faces[face]]
+    normals = np.einsum("nk,nkd->nd", share, corners)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(length > 1e-9, normals / np.maximum(length, 1e-9), mesh.face_normals[face])
+    rgb = colour_at(points) if colour_at else _mesh_colour(mesh, face, share)
+    return surfels(points, normals, rgb, np.sqrt(area / len(points)))
+
+
+def _apart(points: NDArray, distance: float) -> NDArray[np.int64]:
+    """Of the points in their order, those that are not too close to one kept before."""
+    from scipy.spatial import KDTree
+
+    pairs = KDTree(points).query_pairs(distance, output_type="ndarray")
+    pairs = pairs[np.argsort(pairs[:, 1], kind="stable")]
+    kept = np.ones(len(points), bool)
+    for i, j in pairs:  # i < j, by ascending j: what i is has been decided
+        if kept[i]:
+            kept[j] = False
+    return np.flatnonzero(kept)
+
+
+def _mesh_colour(mesh: Any, face: NDArray, share: NDArray) -> NDArray[np.float64]:
+    """rgb [M, 3] in [0, 1] of points in faces [M] with barycentric coordinates [M, 3]."""
+    visual = mesh.visual
+    if visual.kind == "texture" and visual.uv is not None:
+        uv = np.einsum("mk,mkd->md", share, np.asarray(visual.uv)[mesh.faces[face]])
+        material = visual.material
+        found = getattr(material, "to_color", None)
+        if found is not None:
+            return np.asarray(found(uv), np.float64)[:, :3] / 255
+    if visual.kind == "face":
+        return np.asarray(visual.face_colors, np.float64)[face, :3] / 255
+    if visual.kind == "vertex":
+        corners = np.asarray(visual.vertex_colors, np.float64)[mesh.faces[face], :3]
+        return np.einsum("mk,mkd->md", share, corners) / 255
+    return np.full((len(face), 3), 0.5)
+
+
+def sample_surface(field: GridField, count: int = COUNT) -> Splats:
+    """`count` (about) Gaussians over the surface of a radiance field: where a cell is half as
+    opaque as the most opaque one, at most half opaque. Raises SurfelError if there is none."""
+    import trimesh
+    from skimage.measure import marching_cubes
+
+    opacity = -np.expm1(-field.values.astype(np.float64) * field.cell)
+    highest = float(opacity.max(initial=0.0))
+    if not np.isfinite(highest) or highest < 1e-6:
+        raise SurfelError(f"the field has no surface: the highest opacity of a cell is {highest:.2g}")
+    padded = np.pad(opacity, 1)  # so that it closes at the border
+    vertices, faces, _, _ = marching_cubes(padded, 0.5 * highest, gradient_direction="ascent")
+    at = (vertices - 1)[:, ::-1] * field.cell - field.bound
+    # reversing the axes mirrors the faces
+    mesh = trimesh.Trimesh(at, faces[:, ::-1], process=False)
+    return sample_mesh(mesh, count, colour_at=lambda points: field.colour(points)[0])
