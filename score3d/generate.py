@@ -19,7 +19,7 @@ from score3d.config import Config, to_toml
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.files.atomic import write_text
-from score3d.files.mesh import MeshError, splats_to_mesh, write_mesh
+from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_mesh
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
 from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
@@ -217,7 +217,7 @@ def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
     write_ply(folder.scene, splats)
     views = _export_pictures(folder, scene if isinstance(scene, NerfScene) else splats, config)
     notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
-    notes += _export_mesh(folder, splats, config)
+    notes += _export_mesh(folder, scene, splats, config)
     return _Exported(views, len(splats), notes)
 
 
@@ -236,10 +236,15 @@ def _export_pictures(folder: RunFolder, scene: Any, config: Config) -> np.ndarra
     return views
 
 
-def _export_mesh(folder: RunFolder, splats: Splats, config: Config) -> list[str]:
+def _export_mesh(folder: RunFolder, scene: Any, splats: Splats, config: Config) -> list[str]:
     """Write mesh.glb; a scene with no surface is a note, not a failed run."""
     try:
-        write_mesh(folder.mesh, splats_to_mesh(splats, config.output.mesh_resolution))
+        side = config.output.mesh_resolution
+        if isinstance(scene, NerfScene):
+            mesh = grid_to_mesh(scene.field(), side)
+        else:
+            mesh = splats_to_mesh(splats, side)
+        write_mesh(folder.mesh, mesh)
     except MeshError as error:
         return [f"no mesh.glb: {error}"]
     return []

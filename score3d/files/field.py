@@ -16,18 +16,34 @@ standard deviations instead of being cut there; a cut would leave ridges in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from score3d.files.splats import FloatArray, Splats
 
-__all__ = ["GaussianField"]
+__all__ = ["Field", "GaussianField"]
 
 CUTOFF = 3.0  # standard deviations
 FLOOR = float(np.exp(-0.5 * CUTOFF**2))
 OPAQUE = 0.99  # opacities are capped here, as renderers do; 1 would be infinitely dense
 BLOCK = 250_000  # point-Gaussian pairs evaluated at once: 1 MB, so that it stays in the cache
+
+
+class Field(Protocol):
+    """What a surface is made of: see `GaussianField`, whose methods these are."""
+
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+    def density(self, points: NDArray) -> FloatArray: ...
+
+    def colour(self, points: NDArray) -> tuple[FloatArray, FloatArray]: ...
+
+    def nearest_colour(self, points: NDArray) -> FloatArray: ...
+
+    def opacity_seen_along(self, axis: int, u: NDArray, v: NDArray) -> FloatArray: ...
 
 
 class GaussianField:
@@ -63,6 +79,14 @@ class GaussianField:
         self.sharpness = 1 / np.sqrt(variances.min(axis=1))
         self._means_by_axis = np.ascontiguousarray(self.means.T)
         self._extents_by_axis = np.ascontiguousarray(self.extents.T)
+
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Two opposite corners of a box around all Gaussians."""
+        return (self.means - self.extents).min(axis=0), (self.means + self.extents).max(axis=0)
+
+    def nearest_colour(self, points: NDArray) -> FloatArray:
+        """The colour [M, 3] of the Gaussian whose centre is nearest to each of points [M, 3]."""
+        return self.rgb[KDTree(self.means).query(points)[1]]
 
     def density(self, points: NDArray) -> FloatArray:
         """Density at points [M, 3], shape [M], >= 0, per world unit."""

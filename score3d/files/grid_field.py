@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+from scipy.special import expit
 
 from score3d.files.splats import FloatArray
 
@@ -12,50 +13,51 @@ __all__ = ["GridField"]
 
 
 class GridField:
-    """Values at the corners of cubes that fill [-bound, bound]^3, z slowest; between, trilinear.
+    """Values at the corners of cells that fill [-bound, bound]^3, z slowest; between them they are
+    interpolated trilinearly, then activated: density is softplus per cell, colour a sigmoid.
 
     Args:
-        density: [N, N, N], extinction per world unit, >= 0. colour: [3, N, N, N] in [0, 1].
+        raw: [N, N, N], density before activation. raw_colour: [3, N, N, N], likewise.
     """
 
-    def __init__(self, density: FloatArray, colour: FloatArray, bound: float) -> None:
-        self.values, self.rgb, self.bound = density, colour, bound
+    def __init__(self, raw: FloatArray, raw_colour: FloatArray, bound: float) -> None:
+        self.raw, self.raw_colour, self.bound = raw, raw_colour, bound
 
     @property
     def cell(self) -> float:
-        """The side of a cube, world units."""
-        return 2 * self.bound / (len(self.values) - 1)
+        """The side of a cell, world units."""
+        return 2 * self.bound / (len(self.raw) - 1)
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Corners of the cube."""
+        """Two opposite corners of the cube."""
         return np.full(3, -self.bound), np.full(3, self.bound)
 
     def density(self, points: NDArray) -> FloatArray:
-        """At points [M, 3], shape [M], per world unit; 0 outside the cube."""
-        return map_coordinates(self.values, self._at(points), order=1, cval=0.0)
+        """At points [M, 3], shape [M], extinction per world unit; 0 outside the cube."""
+        raw = map_coordinates(self.raw, self._at(points), order=1, cval=-1e9)
+        return np.logaddexp(np.float32(0), raw) / np.float32(self.cell)
 
     def colour(self, points: NDArray) -> tuple[FloatArray, FloatArray]:
-        """rgb [M, 3] in [0, 1] and density [M] at points [M, 3]; beyond the cube that of its
-        border."""
-        at = self._at(points)
-        rgb = [map_coordinates(c, at, order=1, mode="nearest") for c in self.rgb]
-        return np.stack(rgb, axis=1), self.density(points)
+        """rgb [M, 3] in [0, 1] and density [M] at points [M, 3]; beyond the cube the colour is
+        that of its border."""
+        return self.nearest_colour(points), self.density(points)
 
     def nearest_colour(self, points: NDArray) -> FloatArray:
-        """rgb [M, 3] where `colour` has none to give: it has everywhere."""
-        return self.colour(points)[0]
+        """rgb [M, 3] in [0, 1], also where the density is zero."""
+        at = self._at(points)
+        rgb = [map_coordinates(c, at, order=1, mode="nearest") for c in self.raw_colour]
+        return expit(np.stack(rgb, axis=1))
 
     def opacity_seen_along(self, axis: int, u: NDArray, v: NDArray) -> FloatArray:
         """What a viewer sees from far away along an axis: alpha at u x v, shape [U, V], in [0, 1).
 
         u and v are coordinates along the other two axes, in ascending order of axis.
         """
-        line = np.linspace(-self.bound, self.bound, len(self.values))
         grids = [u, v]
-        grids.insert(axis, line)
+        grids.insert(axis, np.linspace(-self.bound, self.bound, len(self.raw)))
         points = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1)
         depth = self.density(points.reshape(-1, 3)).reshape(points.shape[:3]).sum(axis=axis)
-        return -np.expm1(-depth * self.cell)
+        return -np.expm1(-depth * np.float32(self.cell))
 
     def _at(self, points: NDArray) -> NDArray[np.float64]:
         """Indices [3, M] into the values, z first."""

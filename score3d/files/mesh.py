@@ -1,6 +1,6 @@
-"""From splats to a textured mesh, and meshes to files.
+"""From splats or a radiance field to a textured mesh, and meshes to files.
 
-The surface is the level set of the splats' density (`score3d.files.field`). Its level is not a
+The surface is the level set of the density (`score3d.files.field`). Its level is not a
 magic number: it is the one at which the mesh covers as much of the picture as the splats do, seen
 along the three axes. A fog too thin to be seen therefore does not become surface, however much of
 it there is, and a thin but visible limb does.
@@ -8,6 +8,7 @@ it there is, and a thin but visible limb does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from score3d.files.atomic import atomic_write
-from score3d.files.field import GaussianField
+from score3d.files.field import Field, GaussianField
+from score3d.files.grid_field import GridField
 from score3d.files.splats import Splats
 from score3d.files.texture import bake, unwrap
 
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["MeshError", "splats_to_mesh", "write_mesh"]
+__all__ = ["MeshError", "grid_to_mesh", "splats_to_mesh", "write_mesh"]
+
+MakeField = Callable[[float], Field]  # from a blur, see GaussianField
 
 COVERED = 0.5  # of the greatest alpha of the picture: from there a pixel counts as covered
 INVISIBLE = 1 / 255  # opacity below which a splat never reaches an 8-bit picture
@@ -58,25 +62,54 @@ def splats_to_mesh(
     Returns:
         A mesh in the frame of the splats with vertex normals, outward winding, UV and a PBR
         material (metallic 0, roughness 1, sRGB texture). Its metadata holds "threshold",
-        "watertight" (before it was cut along UV seams), "dropped_splats" and "dropped_parts".
+        "watertight" and "parts" (connected ones; both before it was cut along UV seams), "dropped_splats" and "dropped_parts".
 
     Raises:
         MeshError: no finite visible splats, or no surface at the threshold; one line that names
             the highest density.
         ValueError: an argument is out of range.
     """
-    import trimesh
-    from trimesh.visual import TextureVisuals
-    from trimesh.visual.material import PBRMaterial
+    _check(resolution, faces, texture_size)
+    kept, dropped = _visible(splats)
+    mesh = _field_to_mesh(
+        lambda blur: GaussianField(kept, blur), resolution, faces, texture_size, threshold
+    )
+    mesh.metadata["dropped_splats"] = dropped
+    return mesh
 
+
+def grid_to_mesh(
+    field: GridField,
+    resolution: int = 128,
+    faces: int = 10_000,
+    texture_size: int = 1024,
+    threshold: float | None = None,
+) -> trimesh.Trimesh:
+    """`splats_to_mesh` for a radiance field on a grid, with no detour by splats. The same
+    arguments, result (without "dropped_splats") and errors."""
+    _check(resolution, faces, texture_size)
+    if not (np.isfinite(field.raw).all() and np.isfinite(field.raw_colour).all()):
+        raise MeshError("no mesh: the field has values that are not finite")
+    return _field_to_mesh(lambda blur: field, resolution, faces, texture_size, threshold)
+
+
+def _check(resolution: int, faces: int, texture_size: int) -> None:
     if not (16 <= resolution <= 512 and 16 <= texture_size <= 8192 and faces >= 16):
         raise ValueError(
             f"mesh: resolution {resolution} not in 16..512, texture_size {texture_size} not in"
             f" 16..8192 or faces {faces} below 16"
         )
-    kept, dropped = _visible(splats)
-    low, high = _object_box(kept, threshold)
-    volume = _Volume(kept, low, high, resolution)
+
+
+def _field_to_mesh(
+    field: MakeField, resolution: int, faces: int, texture_size: int, threshold: float | None
+) -> trimesh.Trimesh:
+    import trimesh
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
+
+    low, high = _object_box(field, threshold)
+    volume = _Volume(field, low, high, resolution)
     level = volume.level() if threshold is None else threshold
     vertices, triangles, parts = _surface(volume, level)
     vertices, triangles = _decimate(vertices, triangles, faces)
@@ -85,7 +118,7 @@ def splats_to_mesh(
     source, triangles, uv, shape = unwrap(vertices, normals, triangles, texture_size)
     picture = bake(volume.field, vertices[source], triangles, uv, shape)
     material = PBRMaterial(
-        name="splats",
+        name="score3d",
         baseColorTexture=Image.fromarray(picture),
         metallicFactor=0.0,
         roughnessFactor=1.0,
@@ -98,7 +131,7 @@ def splats_to_mesh(
         metadata={
             "threshold": float(level),
             "watertight": bool(plain.is_watertight),
-            "dropped_splats": dropped,
+            "parts": int(plain.body_count),
             "dropped_parts": parts,
         },
         process=False,
@@ -200,9 +233,9 @@ def _weighted_quantile(values: NDArray, weights: NDArray, share: float) -> float
 class _Volume:
     """The density on a grid of cubes that spans a box, with a border of zeros so it closes."""
 
-    def __init__(self, splats: Splats, low: NDArray, high: NDArray, resolution: int) -> None:
+    def __init__(self, field: MakeField, low: NDArray, high: NDArray, resolution: int) -> None:
         self.voxel = float((high - low).max()) / (resolution - 3)
-        self.field = GaussianField(splats, blur=0.5 * self.voxel)
+        self.field = field(0.5 * self.voxel)
         counts = np.ceil((high - low) / self.voxel - 1e-6).astype(int) + 1
         start = 0.5 * (low + high) - 0.5 * (counts - 1) * self.voxel
         self.axes = [start[a] + self.voxel * np.arange(counts[a]) for a in range(3)]
@@ -225,17 +258,15 @@ class _Volume:
         return float(np.clip(peaks[min(covered, len(peaks) - 1)], 0.01 * peaks[0], 0.9 * peaks[0]))
 
 
-def _object_box(splats: Splats, threshold: float | None) -> tuple[NDArray, NDArray]:
+def _object_box(field: MakeField, threshold: float | None) -> tuple[NDArray, NDArray]:
     """Corners of a box around the surface, found on coarse grids.
 
-    The splats' own box may be far larger than the surface (fog, big faint splats), and would waste
+    The field's own box may be far larger than the surface (fog, big faint splats), and would waste
     the grid; each pass looks again inside the box of the surface found by the one before.
     """
-    field = GaussianField(splats, blur=0.0)
-    low = (field.means - field.extents).min(axis=0)
-    high = (field.means + field.extents).max(axis=0)
+    low, high = field(0.0).box()
     for _ in range(6):
-        volume = _Volume(splats, low, high, COARSE)
+        volume = _Volume(field, low, high, COARSE)
         level = volume.level() if threshold is None else threshold
         vertices, _, _ = _surface(volume, level)
         margin = 2 * volume.voxel

@@ -111,17 +111,19 @@ def _mesh_colour(mesh: Any, face: NDArray, share: NDArray) -> NDArray[np.float64
 
 def sample_surface(field: GridField, count: int = COUNT) -> Splats:
     """`count` (about) Gaussians over the surface of a radiance field: where a cell is half as
-    opaque as the most opaque one, at most half opaque. Raises SurfelError if there is none."""
+    opaque as the most opaque one. Raises SurfelError if there is none."""
     import trimesh
     from skimage.measure import marching_cubes
 
-    opacity = -np.expm1(-field.values.astype(np.float64) * field.cell)
-    highest = float(opacity.max(initial=0.0))
-    if not np.isfinite(highest) or highest < 1e-6:
-        raise SurfelError(f"the field has no surface: the highest opacity of a cell is {highest:.2g}")
-    padded = np.pad(opacity, 1)  # so that it closes at the border
-    vertices, faces, _, _ = marching_cubes(padded, 0.5 * highest, gradient_direction="ascent")
+    # of the values that are interpolated, in which a surface is closest to a plane
+    highest = float(field.raw.max())
+    opacity = -np.expm1(-np.logaddexp(0.0, highest))
+    if not opacity > 1e-6:
+        raise SurfelError(f"the field has no surface: the highest opacity of a cell is {opacity:.2g}")
+    level = float(np.log(np.expm1(-np.log1p(-0.5 * opacity))))
+    padded = np.pad(field.raw, 1, constant_values=level - 10.0)  # so that it closes at the border
+    vertices, faces, _, _ = marching_cubes(padded, level, gradient_direction="ascent")
     at = (vertices - 1)[:, ::-1] * field.cell - field.bound
     # reversing the axes mirrors the faces
     mesh = trimesh.Trimesh(at, faces[:, ::-1], process=False)
-    return sample_mesh(mesh, count, colour_at=lambda points: field.colour(points)[0])
+    return sample_mesh(mesh, count, colour_at=field.nearest_colour)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
 
-from score3d.files.field import GaussianField
+from score3d.files.field import Field
 
 __all__ = ["bake", "unwrap"]
 
@@ -50,7 +49,7 @@ def unwrap(
 
 
 def bake(
-    field: GaussianField,
+    field: Field,
     vertices: NDArray,
     faces: NDArray,
     uv: NDArray,
@@ -59,8 +58,7 @@ def bake(
     """The colour of the field at the surface point of every texel.
 
     Args:
-        field: where the colour comes from; density-weighted, and that of the nearest Gaussian
-            where the density is zero.
+        field: where the colour comes from; and `nearest_colour` where the density is zero.
         vertices: [W, 3]; faces: [F, 3]; uv: [W, 2] in [0, 1], v up.
         shape: (height, width) of the texture.
 
@@ -73,7 +71,7 @@ def bake(
     colour, density = field.colour(points)
     lost = density == 0
     if lost.any():
-        colour[lost] = field.rgb[KDTree(field.means).query(points[lost])[1]]
+        colour[lost] = field.nearest_colour(points[lost])
     picture = np.zeros((height, width, 3), np.uint8)
     picture[inside] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
     nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)

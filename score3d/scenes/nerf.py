@@ -186,7 +186,7 @@ class NerfScene:
 
     def render(self, views: Cameras, background: Tensor) -> Render:
         seen = self._trace(views, normals=self.options.orientation > 0)
-        pictures = self._accumulate(seen, torch.cat([seen.values[:, :3]], 1))
+        pictures = self._accumulate(seen, seen.values[:, :3])
         alpha = self._accumulate(seen, None)
         behind = background.to(pictures)[:, :, None, None]
         if "background" in self.values:
@@ -248,11 +248,8 @@ class NerfScene:
     @torch.no_grad()
     def field(self) -> GridField:
         """Density and colour as numbers, for surfaces."""
-        density = softplus(self._grid("density")[0, 0]) / self.cell
-        color = self._grid("color")[0].sigmoid()
-        return GridField(
-            density.float().cpu().numpy(), color.float().cpu().numpy(), self.options.bound
-        )
+        density, color = (self._grid(name)[0].float().cpu().numpy() for name in ("density", "color"))
+        return GridField(density[0], color, self.options.bound)
 
     def splats(self) -> Splats:
         """Flat Gaussians on the surface; none if there is no surface."""
