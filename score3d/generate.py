@@ -215,6 +215,8 @@ def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
         return _Exported(picture[None], 0, [])
     splats, dropped = scene.splats().finite()
     write_ply(folder.scene, splats)
+    if isinstance(scene, NerfScene):
+        scene.field().save(folder.field)
     views = _export_pictures(folder, scene if isinstance(scene, NerfScene) else splats, config)
     notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
     notes += _export_mesh(folder, scene, splats, config)

@@ -16,12 +16,18 @@ MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A run folder or a file of Gaussians.")],
+    source: Annotated[Path, typer.Argument(help="A run folder, a file of Gaussians or a mesh.")],
     out: Annotated[Path, typer.Argument(help="The file to write; its ending says the format.")],
     as_: Annotated[
         str | None, typer.Option("--as", help="splats or mesh, where an ending can be both.")
     ] = None,
     resolution: Annotated[int, typer.Option(help="Grid cells per side of a mesh.")] = 128,
+    size: Annotated[
+        float | None, typer.Option(help="Longest side of a mesh, in metres.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option(help="About how many Gaussians cover a mesh that is read.")
+    ] = 10_000,
     spz_version: Annotated[int, typer.Option(help="4, or 3 for older readers.")] = 4,
     spz_axes: Annotated[
         str, typer.Option(help="Axes of .spz files: ply (y down, most converters) or rub (y up).")
@@ -34,12 +40,19 @@ def export(
 
     Splats: .ply, .compressed.ply, .splat, .spz, .sog, .s3z, .usd/.usda/.usdc/.usdz and, with --as
     splats, .glb (KHR_gaussian_splatting). Textured mesh: .glb, .obj, .stl and, with --as mesh,
-    .ply. Viewer: .html, one file that works without a network. Read, too: .ksplat.
+    .ply. Viewer: .html, one file that works without a network. Read, too: .ksplat,
+    and meshes (.glb, .obj, .stl, .ply, .off), whose surface is covered with flat Gaussians.
     """
     with reported(debug):
         kind = _kind(out, as_)
         if not 16 <= resolution <= 512:
             raise ValueError(f"--resolution {resolution}: from 16 to 512")
+        if not 10 <= count <= 1_000_000:
+            raise ValueError(f"--count {count}: from 10 to a million")
+        if size is not None and not 0 < size < 1e6:
+            raise ValueError(f"--size {size:g}: more than 0 and less than a million metres")
+        if size is not None and kind != "mesh":
+            raise ValueError("--size is for meshes (.glb, .obj, .stl, or .ply with --as mesh)")
         if spz_version not in (3, 4):
             raise ValueError(f"--spz-version {spz_version}: 3 or 4")
         if spz_axes not in ("ply", "rub"):
@@ -52,7 +65,7 @@ def export(
 
         if out.exists() and scene_file(source).samefile(out):
             raise ValueError(f"{out} is the file that is read; write to another")
-        splats, dropped = read_finite_scene(source, spz_axes)
+        splats, dropped = read_finite_scene(source, spz_axes, count)
         if dropped and not json_:
             sys.stderr.write(
                 f"score3d: {source}: {dropped} Gaussians that are not finite were dropped\n"
@@ -73,7 +86,7 @@ def export(
 
             write_viewer(out, splats, title=_title(source))
         else:
-            written = _write_mesh(out, splats, resolution, report)
+            written = _write_mesh(source, out, splats, resolution, size, report)
         report["files"] = {str(p): p.stat().st_size for p in written}
         if json_:
             typer.echo(json.dumps(report, indent=2))
@@ -112,10 +125,28 @@ def _title(source: Path) -> str:
 
 
 def _write_mesh(
-    out: Path, splats: "Splats", resolution: int, report: dict[str, object]
+    source: Path,
+    out: Path,
+    splats: "Splats",
+    resolution: int,
+    size: float | None,
+    report: dict[str, object],
 ) -> list[Path]:
-    from score3d.files.mesh import splats_to_mesh, write_mesh
+    """The mesh of a run's radiance field if it has one, else of the splats."""
+    from score3d.files.grid_field import GridField
+    from score3d.files.mesh import grid_to_mesh, splats_to_mesh, write_mesh
 
-    mesh = splats_to_mesh(splats, resolution)
-    report |= {"faces": len(mesh.faces), "watertight": mesh.metadata["watertight"]}
+    field = source / "field.npz"
+    if field.is_file():
+        mesh = grid_to_mesh(GridField.load(field), resolution)
+    else:
+        mesh = splats_to_mesh(splats, resolution)
+    if size is not None:
+        mesh.apply_scale(size / float(mesh.extents.max()))
+    report |= {
+        "faces": len(mesh.faces),
+        "watertight": mesh.metadata["watertight"],
+        "parts": mesh.metadata["parts"],
+        "size": [round(float(v), 6) for v in mesh.extents],
+    }
     return write_mesh(out, mesh)

@@ -15,6 +15,7 @@ def scene_file(path: Path) -> Path:
     Raises RunFolderError, ValueError.
     """
     from score3d.files.formats import READABLE, splat_ending
+    from score3d.files.surfels import MESH_ENDINGS
 
     if path.is_dir():
         from score3d.runs.folder import RunFolder
@@ -25,19 +26,27 @@ def scene_file(path: Path) -> Path:
         return source
     if not path.exists():
         raise ValueError(f"{path}: no such file or run folder")
-    if splat_ending(path) not in (*READABLE, "meta.json"):
+    if splat_ending(path) not in (*READABLE, *MESH_ENDINGS, "meta.json"):
         raise ValueError(
-            f"{path}: expected a run folder or a file of Gaussians ({', '.join(READABLE)})"
+            f"{path}: expected a run folder, a file of Gaussians ({', '.join(READABLE)}) "
+            f"or a mesh ({', '.join(MESH_ENDINGS)})"
         )
     return path
 
 
-def read_finite_scene(path: Path, spz_axes: str = "ply") -> "tuple[Splats, int]":
+def read_finite_scene(
+    path: Path, spz_axes: str = "ply", count: int = 10_000
+) -> "tuple[Splats, int]":
     """The splats of a run folder or of a splat file, without rows that are not finite, and how
-    many those were. Raises RunFolderError, FileFormatError, ValueError, OSError."""
+    many those were; of a mesh about `count` that cover it. Raises RunFolderError,
+    FileFormatError, ValueError, OSError."""
     from score3d.files.formats import read_splats
+    from score3d.files.surfels import is_mesh_file, read_mesh, sample_mesh
 
-    return read_splats(scene_file(path), spz_axes).finite()
+    file = scene_file(path)
+    if is_mesh_file(file):
+        return sample_mesh(read_mesh(file), count).finite()
+    return read_splats(file, spz_axes).finite()
 
 
 def read_scene(path: Path) -> "Splats":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import expit
 
-from score3d.files.splats import FloatArray
+from score3d.files.atomic import atomic_write
+from score3d.files.splats import FileFormatError, FloatArray
 
 __all__ = ["GridField"]
 
@@ -62,3 +66,24 @@ class GridField:
     def _at(self, points: NDArray) -> NDArray[np.float64]:
         """Indices [3, M] into the values, z first."""
         return ((np.asarray(points, np.float64) + self.bound) / self.cell).T[::-1]
+
+    def save(self, path: Path) -> None:
+        """Write an .npz of half-precision numbers: raw, raw_colour, bound. Raises OSError."""
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            half = (np.clip(v, -6e4, 6e4).astype(np.float16) for v in (self.raw, self.raw_colour))
+            np.savez_compressed(file, **dict(zip(("raw", "raw_colour"), half, strict=True)),
+                                bound=self.bound)  # fmt: skip
+
+    @classmethod
+    def load(cls, path: Path) -> GridField:
+        """What `save` wrote. Raises FileFormatError, OSError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                raw, colour = (file[k].astype(np.float32) for k in ("raw", "raw_colour"))
+                bound = float(file["bound"])
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise FileFormatError(f"{path}: not a radiance field of score3d ({error})") from error
+        n = len(raw)
+        if raw.shape != (n, n, n) or colour.shape != (3, n, n, n) or n < 2 or not bound > 0:
+            raise FileFormatError(f"{path}: shapes {raw.shape} and {colour.shape} are no field")
+        return cls(raw, colour, bound)

@@ -6,16 +6,28 @@ have them: two axes in the surface, one along the normal and much shorter.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from score3d.files.grid_field import GridField
-from score3d.files.splats import SH_C0, FloatArray, Splats
+from score3d.files.splats import SH_C0, FileFormatError, FloatArray, Splats
 
-__all__ = ["SurfelError", "sample_mesh", "sample_surface", "surfels"]
+__all__ = [
+    "MESH_ENDINGS",
+    "SurfelError",
+    "is_mesh_file",
+    "read_mesh",
+    "sample_mesh",
+    "sample_surface",
+    "surfels",
+]
+
+MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply", ".off")
 
 COUNT = 6000
 OPACITY = 0.95
@@ -46,6 +58,45 @@ def _turn_z_to(normals: NDArray) -> NDArray[np.float64]:
     quats = np.stack([1 + z, -y, x, np.zeros_like(z)], axis=1)
     quats[z < -1 + 1e-9] = (0, 1, 0, 0)  # half a turn, about any axis across
     return quats / np.linalg.norm(quats, axis=1, keepdims=True)
+
+
+def is_mesh_file(path: Path) -> bool:
+    """Whether a file's beginning says that it holds a mesh and no splats. Raises OSError."""
+    ending = path.suffix.lower()
+    if ending not in (".glb", ".ply"):
+        return ending in MESH_ENDINGS
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if ending == ".ply":
+        header = head.partition(b"end_header")[0]
+        return b"element face" in header and b"f_dc_0" not in header
+    size = int.from_bytes(head[12:16], "little")
+    try:
+        text = head[20 : 20 + size] if 20 + size <= len(head) else path.read_bytes()[20 : 20 + size]
+        parsed = json.loads(text)
+    except ValueError:
+        return False  # the reader of splats says what is wrong
+    used = parsed.get("extensionsUsed", []) if isinstance(parsed, dict) else []
+    return isinstance(used, list) and not any("gaussian_splatting" in str(u) for u in used)
+
+
+def read_mesh(path: Path) -> Any:
+    """All meshes of a file as one trimesh.Trimesh, as it stands: the world is taken to be +y up,
+    objects facing +z, a unit across. Raises FileFormatError, OSError."""
+    import trimesh
+
+    path.open("rb").close()  # so that a missing file is an OSError
+    try:
+        mesh = trimesh.load_mesh(path, process=False)
+        mesh = mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
+        whole = isinstance(mesh, trimesh.Trimesh) and len(mesh.faces) > 0
+        whole = whole and bool(np.isfinite(mesh.vertices).all())
+    except Exception as error:  # trimesh's readers raise whatever they stumble over
+        reason = str(error).split("\n")[0][:200]
+        raise FileFormatError(f"{path}: cannot be read as a mesh ({reason})") from error
+    if not whole:
+        raise FileFormatError(f"{path}: holds no mesh with faces and finite corners")
+    return mesh
 
 
 def sample_mesh(

@@ -2,7 +2,7 @@
 
 A run folder holds config.toml (always, it is what makes a folder a run), metrics.jsonl,
 summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp, and
-checkpoint/. A run of n particles holds the first one's files there and the others' in particle-1/
+checkpoint/, and field.npz if the scene is a radiance field. A run of n particles holds the first one's files there and the others' in particle-1/
 to particle-<n-1>/; a run of a picture holds picture.png instead of a scene.
 """
 
@@ -32,6 +32,7 @@ RUN_FILES = (
     "summary.json",
     "report.html",
     "scene.ply",
+    "field.npz",
     "mesh.glb",
     "contact_sheet.png",
     "preview.png",
@@ -167,6 +168,11 @@ class RunFolder:
     def scene(self) -> Path:
         """scene.ply: the splats."""
         return self.path / "scene.ply"
+
+    @property
+    def field(self) -> Path:
+        """field.npz: the radiance field, if the scene is one."""
+        return self.path / "field.npz"
 
     @property
     def mesh(self) -> Path:
