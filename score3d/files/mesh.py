@@ -112,7 +112,7 @@ def _field_to_mesh(
     volume = _Volume(field, low, high, resolution)
     level = volume.level() if threshold is None else threshold
     vertices, triangles, parts = _surface(volume, level)
-    vertices, triangles = _decimate(vertices, triangles, faces)
+    vertices, triangles = _split(*_decimate(vertices, triangles, faces))
     plain = trimesh.Trimesh(vertices, triangles, process=False)
     normals = np.array(plain.vertex_normals)
     source, triangles, uv, shape = unwrap(vertices, normals, triangles, texture_size)
@@ -342,3 +342,31 @@ def _decimate(vertices: NDArray, triangles: NDArray, target: int) -> tuple[NDArr
             )
             vertices, triangles = fewer[0], fewer[1]
     return np.asarray(vertices, np.float64), np.asarray(triangles, np.int64)
+
+
+def _split(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
+    """The same triangles with a vertex of its own for each fan around a corner.
+
+    Decimation can squeeze a tunnel or a thin sheet shut until two sides share an edge, which four
+    triangles then meet in. Corners stay joined only across edges of exactly two triangles, so the
+    sides come apart again, at the same places, and the mesh is closed.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(triangles)
+    corner = np.arange(3 * n).reshape(n, 3)
+    start = np.concatenate([corner[:, [0, 1]], corner[:, [1, 2]], corner[:, [2, 0]]])
+    ends = triangles.reshape(-1)[start]
+    flip = ends[:, 0] > ends[:, 1]
+    start[flip], ends[flip] = start[flip][:, ::-1], ends[flip][:, ::-1]
+    order = np.lexsort((ends[:, 1], ends[:, 0]))
+    first = np.flatnonzero((np.diff(ends[order], axis=0, prepend=-1) != 0).any(axis=1))
+    pairs = first[np.diff(first, append=len(order)) == 2]
+    a, b = start[order[pairs]], start[order[pairs + 1]]
+    links = np.concatenate([np.stack([a[:, k], b[:, k]]) for k in (0, 1)], axis=1)
+    fans = coo_matrix((np.ones(links.shape[1], bool), links), shape=(3 * n, 3 * n))
+    count, fan = connected_components(fans, directed=False)
+    source = np.zeros(count, np.int64)
+    source[fan] = triangles.reshape(-1)
+    return vertices[source], fan.reshape(n, 3).astype(np.int64)

@@ -290,6 +290,32 @@ def test_degenerate_splats_among_good_ones(log_scale: float, quat: list[float]) 
     assert len(mesh.faces) > 0
 
 
+def test_two_bodies_that_share_an_edge_come_apart() -> None:
+    """Four triangles meet in the edge; of each body's own, exactly two do."""
+    from score3d.files.mesh import _split
+
+    corners = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0.5], [-1, 0, 0], [-1, -1, 0.5]])
+    body = np.array([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
+    other = np.where(body >= 2, body + 2, body)
+    both = np.concatenate([body, other])
+    assert not trimesh.Trimesh(corners, both, process=False).is_watertight
+    vertices, triangles = _split(corners.astype(float), both)
+    apart = trimesh.Trimesh(vertices, triangles, process=False)
+    assert apart.is_watertight
+    assert apart.body_count == 2
+    assert len(vertices) == 8
+    np.testing.assert_array_equal(vertices[triangles], corners[both])
+
+
+def test_a_closed_mesh_is_left_as_it_is() -> None:
+    from score3d.files.mesh import _split
+
+    ball = trimesh.creation.icosphere(subdivisions=1)
+    vertices, triangles = _split(np.array(ball.vertices), np.array(ball.faces))
+    assert len(vertices) == len(ball.vertices)
+    np.testing.assert_array_equal(vertices[triangles], ball.vertices[ball.faces])
+
+
 def test_field_matches_the_sum_over_all_gaussians() -> None:
     """Grouping points in cubes must not change the density or the colour."""
     rng = np.random.default_rng(3)

@@ -1,0 +1,158 @@
+"""How good exported meshes are: `measure_meshes.py RUN_OR_PLY ... [--json OUT.json]`.
+
+Each scene is written as a GLB, read back by trimesh and seen by a ray caster that shares nothing
+with score3d (Intel Embree through embreex, texture lookup here), from eight sides at 256 pixels,
+beside the scene's own pictures. Printed: seconds of processor time of the export, faces, watertight,
+connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels two faces share.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+from score3d.cameras import Cameras, turntable
+from score3d.files.formats import read_splats
+from score3d.files.grid_field import GridField
+from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_mesh
+from score3d.scenes.photograph import photograph
+
+GRAY = 0.8
+
+
+def look_up(mesh: trimesh.Trimesh, face: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Texture colour [M, 3] in [0, 1], bilinear, at surface points."""
+    picture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"), float) / 255
+    h, w, _ = picture.shape
+    share = trimesh.triangles.points_to_barycentric(mesh.triangles[face], points)
+    uv = np.einsum("mk,mkd->md", share, mesh.visual.uv[mesh.faces[face]])
+    x, y = uv[:, 0] * w - 0.5, (1 - uv[:, 1]) * h - 0.5
+    x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
+    total = 0
+    for dx in (0, 1):
+        for dy in (0, 1):
+            weight = (1 - np.abs(x - x0 - dx)) * (1 - np.abs(y - y0 - dy))
+            at = np.clip(y0 + dy, 0, h - 1), np.clip(x0 + dx, 0, w - 1)
+            total = total + weight[:, None] * picture[at]
+    return total
+
+
+def ray_cast(mesh: trimesh.Trimesh, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [B, H, W, 3] on gray, unlit, four rays per pixel, and what they cover [B, H, W]."""
+    caster = RayMeshIntersector(mesh)
+    pictures, covers = [], []
+    for matrix, k in zip(cameras.viewmats.numpy(), cameras.Ks.numpy(), strict=True):
+        total, cover = 0, 0
+        for sx in (0.25, 0.75):
+            for sy in (0.25, 0.75):
+                u, v = np.meshgrid(np.arange(cameras.width) + sx, np.arange(cameras.height) + sy)
+                local = np.stack(
+                    [(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], -1
+                ).reshape(-1, 3)
+                along = local @ matrix[:3, :3]
+                start = np.broadcast_to(-matrix[:3, :3].T @ matrix[:3, 3], along.shape)
+                face, ray, points = caster.intersects_id(
+                    start, along, multiple_hits=False, return_locations=True
+                )
+                rgb = np.full((len(along), 3), GRAY)
+                rgb[ray] = look_up(mesh, face, points)
+                hit = np.zeros(len(along))
+                hit[ray] = 1
+                total, cover = total + rgb / 4, cover + hit / 4
+        pictures.append(total.reshape(cameras.height, cameras.width, 3))
+        covers.append(cover.reshape(cameras.height, cameras.width))
+    return np.stack(pictures), np.stack(covers)
+
+
+def shared_texels(mesh: trimesh.Trimesh, side: int = 1024) -> int:
+    """Texels of a side x side raster whose centre lies well inside two faces at once."""
+    corners = mesh.visual.uv[mesh.faces] * side - 0.5
+    count = np.zeros((side, side), int)
+    for a, b, c in corners:
+        low = np.maximum(np.ceil(np.min([a, b, c], 0)), 0).astype(int)
+        high = np.minimum(np.floor(np.max([a, b, c], 0)), side - 1).astype(int)
+        if (high < low).any():
+            continue
+        x, y = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
+        d = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if abs(d) < 1e-9:
+            continue
+        s = ((x - a[0]) * (c[1] - a[1]) - (y - a[1]) * (c[0] - a[0])) / d
+        t = ((b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])) / d
+        inside = (s > 1e-3) & (t > 1e-3) & (s + t < 1 - 1e-3)
+        count[y[inside], x[inside]] += 1
+    return int((count > 1).sum())
+
+
+def pictures_of(source: Path, cameras: Cameras) -> np.ndarray:
+    if source.is_dir() and (source / "field.npz").is_file():
+        from score3d.scenes.nerf import NerfOptions, NerfScene
+        from score3d.runs.checkpoint import load_checkpoint
+        from score3d.config import load_config
+
+        section = load_config(str(source / "config.toml"))
+        scene = NerfScene(NerfOptions(**section.nerf.model_dump(), bound=section.scene.bound))
+        scene.load_state_dict(load_checkpoint(source / "checkpoint").tensors)
+        return scene.photograph(cameras, GRAY)
+    return photograph(read_splats(source / "scene.ply" if source.is_dir() else source), cameras, GRAY)
+
+
+def measure(source: Path, folder: Path, resolution: int) -> dict[str, object]:
+    begun = time.process_time()
+    if source.is_dir() and (source / "field.npz").is_file():
+        mesh = grid_to_mesh(GridField.load(source / "field.npz"), resolution)
+    else:
+        mesh = splats_to_mesh(read_splats(source / "scene.ply" if source.is_dir() else source), resolution)
+    path = folder / f"{source.stem if source.is_file() else source.name}.glb"
+    write_mesh(path, mesh)
+    seconds = time.process_time() - begun
+    again = trimesh.load_mesh(path, process=False)
+    again = again.to_mesh() if isinstance(again, trimesh.Scene) else again
+    cameras = turntable(8, 256)
+    truth = pictures_of(source, cameras)
+    seen, cover = ray_cast(again, cameras)
+    error = np.square(truth - seen).mean(-1)
+    on = cover > 0
+    return {
+        "scene": path.stem,
+        "cpu_seconds": round(seconds, 1),
+        "faces": len(again.faces),
+        "watertight": mesh.metadata["watertight"],
+        "parts": mesh.metadata["parts"],
+        "psnr": round(float(-10 * np.log10(error.mean())), 2),
+        "psnr_inside": round(float(-10 * np.log10(error[on].mean())), 2),
+        "shared_texels": shared_texels(again),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="+", type=Path)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--folder", type=Path, default=Path("runs/meshes"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for source in options.sources:
+        try:
+            row = measure(source, options.folder, options.resolution)
+        except MeshError as error:
+            row = {"scene": str(source), "error": str(error)}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    good = [r for r in rows if "error" not in r]
+    if good:
+        share = np.mean([bool(r["watertight"]) for r in good])
+        print(f"{len(good)} of {len(rows)}: watertight {share:.0%}, PSNR median "
+              f"{np.median([r['psnr'] for r in good]):.2f} min {min(r['psnr'] for r in good):.2f}")  # fmt: skip
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
