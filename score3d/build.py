@@ -4,6 +4,7 @@ One dict per kind; outsiders add to them with entry points in the group `score3d
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,12 @@ from score3d.distill.weight.reward import STRATEGIES, Reward, RewardWeighted
 from score3d.draw import DrawSpec
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
+from score3d.scenes.compactness import Compactness
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.scenes.image import ImageOptions, ImageScene
 from score3d.scenes.nerf import NerfOptions, NerfScene
 from score3d.scenes.particles import ParticleScene
+from score3d.scenes.start import starting_field, starting_splats
 from score3d.teachers.aliases import ALIASES
 from score3d.teachers.base import Teacher
 from score3d.teachers.embedded import EmbeddedTeacher
@@ -103,7 +106,12 @@ SLOTS = {
 }
 
 TEACHERS: dict[str, Callable[..., Teacher]] = {"embedded": EmbeddedTeacher}
-ADAPTATIONS: dict[str, type[Adaptation]] = {"none": Adaptation, "mcmc": Mcmc, "gradient": Gradient}
+ADAPTATIONS: dict[str, type[Adaptation]] = {
+    "none": Adaptation,
+    "mcmc": Mcmc,
+    "gradient": Gradient,
+    "compactness": Compactness,
+}
 
 
 def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
@@ -118,7 +126,10 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
     names = GaussianOptions.__dataclass_fields__
     options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
     steps, geometry = config.run.steps, _wants_geometry(config)
-    return GaussianScene(options, adaptation, steps, seed, device, geometry=geometry)
+    splats = starting_splats(s.start, s.count)
+    if splats is not None:
+        options = replace(options, sh_degree=splats.sh_degree)
+    return GaussianScene(options, adaptation, steps, seed, device, splats, geometry)
 
 
 def _wants_geometry(config: Config) -> bool:
@@ -129,7 +140,8 @@ def _wants_geometry(config: Config) -> bool:
 
 def _nerf(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     options = NerfOptions(**config.nerf.model_dump(), bound=config.scene.bound)
-    return NerfScene(options, seed, device, geometry=_wants_geometry(config))
+    field = starting_field(config.scene.start)
+    return NerfScene(options, seed, device, _wants_geometry(config), field=field)
 
 
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:

@@ -124,6 +124,7 @@ class Views(_Section):
 
 class SceneSection(_Section):
     kind: str = "gaussians"
+    start: str = ""  # a run folder or file to begin with, instead of nothing
     count: int = Field(default=2500, ge=1)
     cap: int = Field(default=4000, ge=1)
     adapt: str = "mcmc"

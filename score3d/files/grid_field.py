@@ -48,9 +48,13 @@ class GridField:
 
     def nearest_colour(self, points: NDArray) -> FloatArray:
         """rgb [M, 3] in [0, 1], also where the density is zero."""
+        return expit(self.raw_colour_at(points))
+
+    def raw_colour_at(self, points: NDArray) -> FloatArray:
+        """Colour before activation [M, 3]."""
         at = self._at(points)
         rgb = [map_coordinates(c, at, order=1, mode="nearest") for c in self.raw_colour]
-        return expit(np.stack(rgb, axis=1))
+        return np.stack(rgb, axis=1)
 
     def opacity_seen_along(self, axis: int, u: NDArray, v: NDArray) -> FloatArray:
         """What a viewer sees from far away along an axis: alpha at u x v, shape [U, V], in [0, 1).

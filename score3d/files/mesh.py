@@ -111,9 +111,8 @@ def _field_to_mesh(
     low, high = _object_box(field, threshold)
     volume = _Volume(field, low, high, resolution)
     level = volume.level() if threshold is None else threshold
-    vertices, triangles, parts = _surface(volume, level)
-    vertices, triangles = _split(*_decimate(vertices, triangles, faces))
-    plain = trimesh.Trimesh(vertices, triangles, process=False)
+    plain, parts = _closed(*_surface(volume, level), faces)
+    vertices, triangles = np.array(plain.vertices), np.array(plain.faces)
     normals = np.array(plain.vertex_normals)
     source, triangles, uv, shape = unwrap(vertices, normals, triangles, texture_size)
     picture = bake(volume.field, vertices[source], triangles, uv, shape)
@@ -342,6 +341,23 @@ def _decimate(vertices: NDArray, triangles: NDArray, target: int) -> tuple[NDArr
             )
             vertices, triangles = fewer[0], fewer[1]
     return np.asarray(vertices, np.float64), np.asarray(triangles, np.int64)
+
+
+def _closed(
+    vertices: NDArray, triangles: NDArray, parts: int, faces: int
+) -> tuple[trimesh.Trimesh, int]:
+    """The surface with about `faces` triangles and the number of parts left out; with up to four
+    times as many if that is what it takes to stay closed, which thin walls may need."""
+    import trimesh
+
+    found = []
+    for target in (faces, 2 * faces, 4 * faces):
+        fewer = _split(*_decimate(vertices, triangles, target))
+        *whole, slivers = _solid_parts(*fewer)  # what the splitting cut off
+        found.append((trimesh.Trimesh(*whole, process=False), parts + slivers))
+        if found[-1][0].is_watertight or len(triangles) <= target:
+            return found[-1]
+    return found[0]
 
 
 def _split(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:

@@ -12,6 +12,7 @@ from score3d.files.splats import Splats
 from score3d.render import rasterization
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Render
+from score3d.scenes.compactness import Compactness
 
 __all__ = ["SH_C0", "GaussianOptions", "GaussianScene"]
 
@@ -109,7 +110,7 @@ class GaussianScene:
             backgrounds=background,
             render_mode="RGB+ED" if self.geometry else "RGB",
         )
-        if isinstance(self.adaptation, Gradient | Mcmc):
+        if isinstance(self.adaptation, Gradient | Mcmc | Compactness):
             self.adaptation.prepare(meta)
         colors, alphas = colors.permute(0, 3, 1, 2), alphas.permute(0, 3, 1, 2)
         if not self.geometry:
@@ -145,7 +146,7 @@ class GaussianScene:
             means.mul_((o.bound / means.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1))
 
     def adapt(self, draw: Draw, view: Render) -> None:
-        if isinstance(self.adaptation, Gradient | Mcmc):
+        if isinstance(self.adaptation, Gradient | Mcmc | Compactness):
             self.adaptation(self.params, self.optimizers, draw, view)
 
     def prune(self, min_opacity: float) -> int:

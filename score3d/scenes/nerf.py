@@ -83,7 +83,8 @@ class NerfScene:
     corners a side, z slowest; background [9,3] if it is learned. The opacity of a cell is
     1 - exp(-softplus(density)); colours are sigmoids.
 
-    geometry: renders carry depth and Gaussians, for losses that need them. Raises ValueError.
+    geometry: renders carry depth and Gaussians, for losses that need them. field: where to begin,
+    instead of a fog. Raises ValueError.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class NerfScene:
         device: torch.device | str = "cpu",
         geometry: bool = False,
         dtype: torch.dtype = torch.float32,
+        field: GridField | None = None,
     ) -> None:
         if options.resolution % 2 ** (LEVELS - 1):
             raise ValueError(f"nerf.resolution {options.resolution}: must be a multiple of 4")
@@ -106,12 +108,33 @@ class NerfScene:
             values[f"density.{k}"] = torch.zeros(1, 1, n, n, n)
             values[f"color.{k}"] = 0.1 * torch.randn(1, 3, n, n, n, generator=generator)
         values[f"density.{LEVELS - 1}"] = _blob(options)
+        if field is not None:
+            values |= self._sampled(field)
         if options.background == "learned":
             values["background"] = torch.zeros(9, 3)
         self.values = {
             name: torch.nn.Parameter(v.to(device, dtype)) for name, v in values.items()
         }
         self.optimizer = self._new_optimizer()
+
+    def _sampled(self, field: GridField) -> dict[str, Tensor]:
+        """A field of any resolution and size on the finest grid, and nothing on the coarser."""
+        o = self.options
+        line = np.linspace(-o.bound, o.bound, o.resolution + 1)
+        z, y, x = np.meshgrid(line, line, line, indexing="ij")
+        points = np.stack([x, y, z], -1).reshape(-1, 3)
+        # density is per world unit: half the cell has half the optical depth
+        optical = np.maximum(field.density(points) * self.cell, 1e-12)
+        raw = np.where(optical > 20, optical, np.log(np.expm1(np.minimum(optical, 20))))
+        colour = field.raw_colour_at(points)
+        shape = (o.resolution + 1,) * 3
+        values = {
+            f"color.{k}": torch.zeros(1, 3, *(self._side(k),) * 3) for k in range(LEVELS - 1)
+        }
+        last = LEVELS - 1
+        values[f"density.{last}"] = torch.from_numpy(raw.reshape(1, 1, *shape)).float()
+        values[f"color.{last}"] = torch.from_numpy(colour.T.reshape(1, 3, *shape).copy()).float()
+        return values
 
     def _side(self, level: int) -> int:
         return self.options.resolution // 2 ** (LEVELS - 1 - level) + 1
