@@ -236,7 +236,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
 
 
-def _preset(name: str, kind: str, folder: Path, names: list[str]) -> dict[str, Any]:
+def read_preset(name: str, kind: str, folder: Path, names: list[str]) -> dict[str, Any]:
+    """The table of a shipped file or of a path that ends in .toml. Raises ConfigError."""
     path = Path(name)
     if path.suffix == ".toml":
         return _read_toml(path)
@@ -288,19 +289,22 @@ def load_config(
     loss: str | None = None,
     overrides: list[str] | None = None,
     options: dict[str, dict[str, Any]] | None = None,
+    stage: dict[str, Any] | None = None,
 ) -> Config:
     """The resolved settings. preset, loss: names of shipped presets or paths of .toml files.
     overrides: `section.key=value` strings. options: sections given by command-line options; a
-    teacher named there brings its own preset, below the loss. Raises ConfigError."""
+    teacher named there brings its own preset, below the loss. stage: sections of a recipe's stage,
+    above the loss. Raises ConfigError."""
     data: dict[str, Any] = {}
     if preset:
-        data = _preset(preset, "preset", resource("configs"), preset_names())
+        data = read_preset(preset, "preset", resource("configs"), preset_names())
     teacher = (options or {}).get("teacher", {}).get("name", "")
     data = _merge(data, teacher_preset(teacher, preset))
     if loss:
-        row = _preset(loss, "loss", resource("configs", "losses"), loss_names())
+        row = read_preset(loss, "loss", resource("configs", "losses"), loss_names())
         row.pop("about", None)
         data = _merge(data, row)
+    data = _merge(data, stage or {})
     for text in overrides or []:
         data = _merge(data, _assignment(text))
     data = _merge(data, options or {})

@@ -29,6 +29,7 @@ BELOW = {
     "files": set(),
     "draw": {"cameras"},
     "config": {"resources"},
+    "recipes": {"config", "resources"},
     "render": set(),
     "schedule": set(),
     "cameras": set(),

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,10 @@ def generate(
     ] = "standard",
     loss: Annotated[
         str | None, typer.Option(help="A row of `score3d losses`. Default: sds.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Several stages: dreamgaussian, gsgen, magic3d, or a .toml file."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
@@ -91,12 +96,27 @@ def generate(
         if max_minutes is not None and max_minutes <= 0:
             raise ValueError("--max-minutes must be positive")
         if resume:
-            if prompt or out or loss or set_ or overwrite or chosen or preset != "standard":
+            if prompt or out or loss or recipe or set_ or overwrite or chosen or preset != "standard":
                 raise ValueError(
                     "--resume continues a run with its own settings; it takes only --max-minutes, "
                     "--offline, --token, --json and --quiet"
                 )
+            if _continue_recipe(resume, max_minutes, started, json_, quiet, live):
+                return
             _resume(resume, max_minutes, started, json_, quiet, live)
+        elif recipe:
+            if loss or scene:
+                raise ValueError("--recipe sets the loss and the scene of each stage itself")
+            _begin_recipe(
+                recipe,
+                prompt,
+                out,
+                preset,
+                set_ or [],
+                chosen,
+                overwrite,
+                _Following(max_minutes, started, json_, quiet, live),
+            )
         else:
             _start(
                 prompt,
@@ -112,6 +132,78 @@ def generate(
                 quiet,
                 live,
             )
+
+
+@dataclass(frozen=True)
+class _Following:
+    """How the stages of a recipe are followed: as one run is, but JSON comes at the end."""
+
+    max_minutes: float | None
+    started: float
+    as_json: bool
+    quiet: bool
+    live: bool
+
+    def __call__(self, config: "Config", folder: Any, checkpoint: Any) -> None:
+        quiet = self.quiet or self.as_json
+        _follow(config, folder, checkpoint, self.max_minutes, self.started, False, quiet, self.live)
+
+    def close(self, folder: Path, summaries: list[dict[str, Any]]) -> None:
+        if self.as_json:
+            typer.echo(json.dumps({"folder": str(folder), "stages": summaries}, indent=2))
+        elif summaries[-1]["status"] != "complete":
+            typer.echo(f"all stages: score3d generate --resume {folder}")
+
+
+def _begin_recipe(
+    name: str,
+    prompt: str | None,
+    out: Path | None,
+    preset: str,
+    overrides: list[str],
+    chosen: dict[str, dict[str, Any]],
+    overwrite: bool,
+    follow: _Following,
+) -> None:
+    from score3d.cli.recipe import begin
+    from score3d.runs.folder import slug
+
+    prompt = _checked_prompt(prompt)
+    chosen.setdefault("run", {})["prompt"] = prompt
+    folder = out or Path("runs") / f"{slug(prompt)}-{Path(name).stem}"
+
+    def check(config: "Config") -> None:
+        from score3d.build import check_checkpoint, validate
+
+        _check_words(config)
+        check_checkpoint(config)
+        validate(config)
+
+    follow.close(folder, begin(name, folder, preset, overrides, chosen, overwrite, check, follow))
+
+
+def _continue_recipe(
+    path: Path, max_minutes: float | None, started: float, as_json: bool, quiet: bool, live: bool
+) -> bool:
+    """Go on with a recipe's folder; whether it is one."""
+    from score3d.cli.recipe import is_recipe_folder, proceed
+
+    if not is_recipe_folder(path):
+        return False
+    follow = _Following(max_minutes, started, as_json, quiet, live)
+    follow.close(path, proceed(path, follow))
+    return True
+
+
+def _checked_prompt(prompt: str | None) -> str:
+    prompt = (prompt or "").strip()
+    if not prompt:
+        raise ValueError('the prompt is empty; try: score3d generate "a red mushroom"')
+    if len(prompt) > MAX_PROMPT:
+        raise ValueError(
+            f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} make sense"
+        )
+    return prompt
 
 
 def _start(
@@ -132,13 +224,7 @@ def _start(
     from score3d.config import load_config
     from score3d.runs.folder import RunFolder, slug
 
-    prompt = (prompt or "").strip()
-    if not prompt:
-        raise ValueError('the prompt is empty; try: score3d generate "a red mushroom"')
-    if len(prompt) > MAX_PROMPT:
-        raise ValueError(
-            f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} make sense"
-        )
+    prompt = _checked_prompt(prompt)
     chosen.setdefault("run", {})["prompt"] = prompt
     config = load_config(preset, loss, overrides, chosen)
     if live and config.scene.kind == "image":
