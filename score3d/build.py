@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from score3d.build_rewards import depth_phi, judged
 from score3d.config import Config, ConfigError, suggestion
 from score3d.distill.baseline import lora
 from score3d.distill.baseline.dds import Dds
 from score3d.distill.baseline.lora import LoraNetwork
 from score3d.distill.baseline.own_noise import own_noise
 from score3d.distill.baseline.pds import Pds, pds_time_weight
-from score3d.distill.baseline.stein import Phi, Stein, depth_agreement, silhouette
+from score3d.distill.baseline.stein import Stein, silhouette
 from score3d.distill.baseline.student import Student
 from score3d.distill.consistency.gradient import GradientConsistency
 from score3d.distill.consistency.nothing import nothing
@@ -32,9 +33,9 @@ from score3d.distill.guide.perp_neg import PerpNeg
 from score3d.distill.noise.consistent import Consistent
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
-from score3d.distill.weight.judge_reward import MakeJudge, judge_reward
+from score3d.distill.weight.judge_reward import MakeJudge
 from score3d.distill.weight.mean import mean
-from score3d.distill.weight.reward import STRATEGIES, Reward, RewardWeighted
+from score3d.distill.weight.reward import STRATEGIES, RewardWeighted
 from score3d.draw import DrawSpec
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
@@ -254,49 +255,6 @@ def find_checkpoint(config: Config, device: torch.device) -> "CheckpointTeacher 
     return CheckpointTeacher(device=device, options=options, **rest)
 
 
-def _judged(config: Config, teacher: Teacher | None, judge: MakeJudge | None) -> Reward:
-    """What the judge thinks of a picture as one of the prompt's, or `reward.model` does. Raises
-    ConfigError."""
-    if config.reward.model != "judge":
-        from score3d.evaluate.reward_models import load_reward
-
-        try:
-            device = build_device(config.run.device)
-            return load_reward(config.reward.model, config.run.prompt, device)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-    world = getattr(teacher, "world", None)
-    if world is None or judge is None:
-        raise ConfigError(
-            f"distill.weight={config.distill.weight} needs the judge, which knows the embedded "
-            "teacher's world and no other; use --teacher embedded, --set distill.weight=mean or "
-            "--set reward.model=clip:<folder>"
-        )
-    thing = world.parse(config.run.prompt)
-    return judge_reward(judge(), thing.noun, thing.colour)
-
-
-def _depth_phi(config: Config, teacher: Any) -> Phi:
-    """SteinDreamer's scalar function with the depth model that `distill.stein_phi` names. Raises
-    ConfigError."""
-    kind, _, folder = config.distill.stein_phi.partition(":")
-    if kind != "depth" or not folder:
-        raise ConfigError(
-            f"distill.stein_phi={config.distill.stein_phi!r}; known: silhouette, depth:<folder>"
-        )
-    if config.scene.kind != "gaussians":
-        raise ConfigError("distill.stein_phi=depth:... needs --scene gaussians, which has depth")
-    colours = getattr(teacher, "colours", None)
-    if colours is None:
-        raise ConfigError("distill.stein_phi=depth:... needs a teacher with an autoencoder")
-    from score3d.evaluate.depth_models import DepthModel
-
-    try:
-        return depth_agreement(DepthModel(Path(folder), build_device(config.run.device)), colours)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
 def build_rule(
     config: Config, teacher: Teacher | None = None, judge: MakeJudge | None = None
 ) -> Rule:
@@ -308,7 +266,10 @@ def build_rule(
     d = config.distill
     fillers = {slot: _filler(slot, getattr(d, slot)) for slot in SLOTS}
     if d.weight in REWARDED:
-        reward, guide = _judged(config, teacher, judge), fillers["guide"](d)
+        reward, guide = (
+            judged(config, teacher, judge, build_device(config.run.device)),
+            fillers["guide"](d),
+        )
         strategy = REWARDED[d.weight]
         joint = getattr(teacher, "group", 1)
         fillers["weight"] = lambda d: RewardWeighted(strategy, reward, guide, d.reward_steps, joint)
@@ -316,7 +277,7 @@ def build_rule(
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
         fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)
     if d.baseline == "stein" and d.stein_phi != "silhouette" and teacher is not None:
-        phi = _depth_phi(config, teacher)
+        phi = depth_phi(config, teacher, build_device(config.run.device))
         fillers["baseline"] = lambda d: Stein(phi, d.stein_decay)
     fillers = {slot: make(d) for slot, make in fillers.items()}
     return Rule(**fillers, time_weight=_time_weight(config))
@@ -363,7 +324,7 @@ def _requirements(config: Config, source: bool) -> None:
     if missing:
         raise ConfigError(missing)
     if d.weight in REWARDED and config.teacher.name != "embedded":
-        _judged(config, None, None)
+        judged(config, None, None, build_device(config.run.device))
     if d.consistency != "none" and not d.pair_angle:
         raise ConfigError(
             f"consistency {d.consistency!r} compares pairs of views: set distill.pair_angle, "

@@ -58,7 +58,11 @@ def load_recipe(name: str) -> Recipe:
     entries = data.pop("stage", None)
     if data:
         raise ConfigError(f"recipe {name}: unknown key {next(iter(data))!r}; known: about, stage")
-    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+    if (
+        not isinstance(entries, list)
+        or not entries
+        or not all(isinstance(e, dict) for e in entries)
+    ):
         raise ConfigError(f"recipe {name}: needs at least one [[stage]]")
     stages: list[Stage] = []
     for entry in entries:
@@ -84,4 +88,6 @@ def _check(recipe: str, stage: Stage, earlier: list[str]) -> None:
         raise ConfigError(f"{where}: share {stage.share!r} must be a positive number")
     wrong = [key for key, value in stage.settings.items() if not isinstance(value, dict)]
     if wrong:
-        raise ConfigError(f"{where}: unknown key {wrong[0]!r}; known: {', '.join(OWN_KEYS)} and sections")
+        raise ConfigError(
+            f"{where}: unknown key {wrong[0]!r}; known: {', '.join(OWN_KEYS)} and sections"
+        )

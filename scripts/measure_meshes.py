@@ -2,8 +2,9 @@
 
 Each scene is written as a GLB, read back by trimesh and seen by a ray caster that shares nothing
 with score3d (Intel Embree through embreex, texture lookup here), from eight sides at 256 pixels,
-beside the scene's own pictures. Printed: seconds of processor time of the export, faces, watertight,
-connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels two faces share.
+beside the scene's own pictures. Printed: seconds of processor time of the export, faces,
+watertight, connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels that two
+faces share.
 """
 
 import argparse
@@ -90,15 +91,17 @@ def shared_texels(mesh: trimesh.Trimesh, side: int = 1024) -> int:
 
 def pictures_of(source: Path, cameras: Cameras) -> np.ndarray:
     if source.is_dir() and (source / "field.npz").is_file():
-        from score3d.scenes.nerf import NerfOptions, NerfScene
-        from score3d.runs.checkpoint import load_checkpoint
         from score3d.config import load_config
+        from score3d.runs.checkpoint import load_checkpoint
+        from score3d.scenes.nerf import NerfOptions, NerfScene
 
         section = load_config(str(source / "config.toml"))
         scene = NerfScene(NerfOptions(**section.nerf.model_dump(), bound=section.scene.bound))
         scene.load_state_dict(load_checkpoint(source / "checkpoint").tensors)
         return scene.photograph(cameras, GRAY)
-    return photograph(read_splats(source / "scene.ply" if source.is_dir() else source), cameras, GRAY)
+    return photograph(
+        read_splats(source / "scene.ply" if source.is_dir() else source), cameras, GRAY
+    )
 
 
 def measure(source: Path, folder: Path, resolution: int) -> dict[str, object]:
@@ -106,7 +109,9 @@ def measure(source: Path, folder: Path, resolution: int) -> dict[str, object]:
     if source.is_dir() and (source / "field.npz").is_file():
         mesh = grid_to_mesh(GridField.load(source / "field.npz"), resolution)
     else:
-        mesh = splats_to_mesh(read_splats(source / "scene.ply" if source.is_dir() else source), resolution)
+        mesh = splats_to_mesh(
+            read_splats(source / "scene.ply" if source.is_dir() else source), resolution
+        )
     path = folder / f"{source.stem if source.is_file() else source.name}.glb"
     write_mesh(path, mesh)
     seconds = time.process_time() - begun
@@ -148,8 +153,9 @@ def main() -> None:
     good = [r for r in rows if "error" not in r]
     if good:
         share = np.mean([bool(r["watertight"]) for r in good])
-        print(f"{len(good)} of {len(rows)}: watertight {share:.0%}, PSNR median "
-              f"{np.median([r['psnr'] for r in good]):.2f} min {min(r['psnr'] for r in good):.2f}")  # fmt: skip
+        psnr = [r["psnr"] for r in good]
+        print(f"{len(good)} of {len(rows)}: watertight {share:.0%}, "
+              f"PSNR median {np.median(psnr):.2f}, lowest {min(psnr):.2f}")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -22,9 +22,7 @@ def export(
         str | None, typer.Option("--as", help="splats or mesh, where an ending can be both.")
     ] = None,
     resolution: Annotated[int, typer.Option(help="Grid cells per side of a mesh.")] = 128,
-    size: Annotated[
-        float | None, typer.Option(help="Longest side of a mesh, in metres.")
-    ] = None,
+    size: Annotated[float | None, typer.Option(help="Longest side of a mesh, in metres.")] = None,
     count: Annotated[
         int, typer.Option(help="About how many Gaussians cover a mesh that is read.")
     ] = 10_000,

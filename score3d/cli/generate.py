@@ -96,7 +96,16 @@ def generate(
         if max_minutes is not None and max_minutes <= 0:
             raise ValueError("--max-minutes must be positive")
         if resume:
-            if prompt or out or loss or recipe or set_ or overwrite or chosen or preset != "standard":
+            if (
+                prompt
+                or out
+                or loss
+                or recipe
+                or set_
+                or overwrite
+                or chosen
+                or preset != "standard"
+            ):
                 raise ValueError(
                     "--resume continues a run with its own settings; it takes only --max-minutes, "
                     "--offline, --token, --json and --quiet"

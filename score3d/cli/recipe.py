@@ -83,7 +83,9 @@ def proceed(folder: Path, follow: Follow) -> list[dict[str, Any]]:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         stages = [(str(s["name"]), str(s["config"])) for s in plan["stages"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / PLAN}: damaged ({error}); begin again with --recipe") from error
+        raise ValueError(
+            f"{folder / PLAN}: damaged ({error}); begin again with --recipe"
+        ) from error
     summaries = []
     for number, (name, text) in enumerate(stages, 1):
         path = folder / name

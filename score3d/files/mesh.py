@@ -62,7 +62,8 @@ def splats_to_mesh(
     Returns:
         A mesh in the frame of the splats with vertex normals, outward winding, UV and a PBR
         material (metallic 0, roughness 1, sRGB texture). Its metadata holds "threshold",
-        "watertight" and "parts" (connected ones; both before it was cut along UV seams), "dropped_splats" and "dropped_parts".
+        "watertight" and "parts" (connected ones; both before it was cut along UV seams),
+        "dropped_splats" and "dropped_parts".
 
     Raises:
         MeshError: no finite visible splats, or no surface at the threshold; one line that names

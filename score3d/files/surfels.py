@@ -170,7 +170,9 @@ def sample_surface(field: GridField, count: int = COUNT) -> Splats:
     highest = float(field.raw.max())
     opacity = -np.expm1(-np.logaddexp(0.0, highest))
     if not opacity > 1e-6:
-        raise SurfelError(f"the field has no surface: the highest opacity of a cell is {opacity:.2g}")
+        raise SurfelError(
+            f"the field has no surface: the highest opacity of a cell is {opacity:.2g}"
+        )
     level = float(np.log(np.expm1(-np.log1p(-0.5 * opacity))))
     padded = np.pad(field.raw, 1, constant_values=level - 10.0)  # so that it closes at the border
     vertices, faces, _, _ = marching_cubes(padded, level, gradient_direction="ascent")

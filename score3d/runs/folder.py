@@ -1,9 +1,10 @@
 """The folder of one run: names, refusals, lock, metrics and summary.
 
 A run folder holds config.toml (always, it is what makes a folder a run), metrics.jsonl,
-summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp, and
-checkpoint/, and field.npz if the scene is a radiance field. A run of n particles holds the first one's files there and the others' in particle-1/
-to particle-<n-1>/; a run of a picture holds picture.png instead of a scene.
+summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp,
+checkpoint/, and field.npz if the scene is a radiance field. A run of n particles holds the first
+one's files there and the others' in particle-1/ to particle-<n-1>/; a run of a picture holds
+picture.png instead of a scene.
 """
 
 from __future__ import annotations

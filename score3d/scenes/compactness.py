@@ -74,9 +74,7 @@ class Compactness(Adaptation):
         opacity = params["opacities"].detach().sigmoid()
         alive = torch.where(opacity >= min(self.min_opacity, float(opacity.max())))[0]
         old = {name: value.detach()[alive] for name, value in params.items()}
-        host, middle, width = gaps(
-            old["means"], old["quats"], old["scales"].exp(), self.neighbours
-        )
+        host, middle, width = gaps(old["means"], old["quats"], old["scales"].exp(), self.neighbours)
         room = max(0, self.cap - len(alive))
         if len(host) > room:
             generator = torch.Generator().manual_seed(draw.adapt_seed)

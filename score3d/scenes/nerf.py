@@ -112,9 +112,7 @@ class NerfScene:
             values |= self._sampled(field)
         if options.background == "learned":
             values["background"] = torch.zeros(9, 3)
-        self.values = {
-            name: torch.nn.Parameter(v.to(device, dtype)) for name, v in values.items()
-        }
+        self.values = {name: torch.nn.Parameter(v.to(device, dtype)) for name, v in values.items()}
         self.optimizer = self._new_optimizer()
 
     def _sampled(self, field: GridField) -> dict[str, Tensor]:
@@ -128,9 +126,7 @@ class NerfScene:
         raw = np.where(optical > 20, optical, np.log(np.expm1(np.minimum(optical, 20))))
         colour = field.raw_colour_at(points)
         shape = (o.resolution + 1,) * 3
-        values = {
-            f"color.{k}": torch.zeros(1, 3, *(self._side(k),) * 3) for k in range(LEVELS - 1)
-        }
+        values = {f"color.{k}": torch.zeros(1, 3, *(self._side(k),) * 3) for k in range(LEVELS - 1)}
         last = LEVELS - 1
         values[f"density.{last}"] = torch.from_numpy(raw.reshape(1, 1, *shape)).float()
         values[f"color.{last}"] = torch.from_numpy(colour.T.reshape(1, 3, *shape).copy()).float()
@@ -271,7 +267,9 @@ class NerfScene:
     @torch.no_grad()
     def field(self) -> GridField:
         """Density and colour as numbers, for surfaces."""
-        density, color = (self._grid(name)[0].float().cpu().numpy() for name in ("density", "color"))
+        density, color = (
+            self._grid(name)[0].float().cpu().numpy() for name in ("density", "color")
+        )
         return GridField(density[0], color, self.options.bound)
 
     def splats(self) -> Splats:
@@ -308,7 +306,9 @@ class NerfScene:
         for name, p in self.values.items():
             p.data.copy_(state[f"param.{name}"])
             prefix = f"adam.{name}."
-            moments = {k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)}
+            moments = {
+                k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)
+            }
             if moments:
                 self.optimizer.state[p] = moments
 

@@ -1,4 +1,4 @@
-"""Recipes: what ships is sound, stages hand over, each resumes on its own, bad ones are one line."""
+"""Recipes: what ships runs, stages hand over, each resumes on its own, bad ones are one line."""
 
 import json
 
@@ -50,7 +50,8 @@ def test_every_recipe_runs_and_its_stages_hand_over(tmp_path, name):
 def test_colours_alone_move_in_the_texture_stage(tmp_path):
     out = tmp_path / "run"
     code, text = call("a red mushroom", "--recipe", "dreamgaussian", "--out", out, "--quiet",
-                      *settings("run.steps=3", "scene.count=100", "scene.cap=100", "scene.final_prune=0"))  # fmt: skip
+                      *settings("run.steps=3", "scene.count=100", "scene.cap=100",
+                                "scene.final_prune=0"))  # fmt: skip
     assert code == 0, text
     a, b = (read_ply(out / name / "scene.ply") for name in ("draft", "texture"))
     np.testing.assert_allclose(a.means, b.means, atol=1e-6)
@@ -61,7 +62,8 @@ def test_colours_alone_move_in_the_texture_stage(tmp_path):
 def test_a_finer_field_begins_with_the_coarse_one(tmp_path):
     out = tmp_path / "run"
     code, text = call("a red mushroom", "--recipe", "magic3d", "--out", out, "--quiet",
-                      *settings("run.steps=1", "nerf.lr_density=1e-9", "nerf.lr_color=1e-9"))  # fmt: skip
+                      *settings("run.steps=1", "nerf.lr_density=1e-9",
+                                "nerf.lr_color=1e-9"))  # fmt: skip
     assert code == 0, text
     coarse, fine = (GridField.load(out / n / "field.npz") for n in ("coarse", "fine"))
     assert (len(coarse.raw), len(fine.raw)) == (33, 97)
@@ -75,7 +77,8 @@ def test_a_finer_field_begins_with_the_coarse_one(tmp_path):
 
 def test_a_stopped_recipe_goes_on_where_it_was(tmp_path, monkeypatch):
     """Stopped in its first stage by the clock, it continues bit for bit and runs the second."""
-    words = ["a red mushroom", "--recipe", "gsgen", "--quiet", *settings("run.steps=4", "scene.count=80")]  # fmt: skip
+    words = ["a red mushroom", "--recipe", "gsgen", "--quiet",
+             *settings("run.steps=4", "scene.count=80")]  # fmt: skip
     code, text = call(*words, "--out", tmp_path / "whole")
     assert code == 0, text
     code, text = call(*words, "--out", tmp_path / "parts", "--max-minutes", "1e-9")

@@ -68,7 +68,12 @@ def test_colours_of_texture_faces_vertices_and_none():
     faces.visual.face_colors = [[0, 255, 0, 255], [0, 0, 255, 255]]
     assert set(np.round(sample_mesh(faces, 100).rgb).argmax(1)) == {1, 2}
     corners = plane.copy()
-    corners.visual.vertex_colors = [[0, 0, 0, 255], [255, 0, 0, 255], [255, 0, 0, 255], [0, 0, 0, 255]]
+    corners.visual.vertex_colors = [
+        [0, 0, 0, 255],
+        [255, 0, 0, 255],
+        [255, 0, 0, 255],
+        [0, 0, 0, 255],
+    ]
     made = sample_mesh(corners, 200)
     np.testing.assert_allclose(made.rgb[:, 0], made.means[:, 0], atol=0.01)
 

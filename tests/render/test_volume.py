@@ -21,7 +21,9 @@ def test_rays_hit_the_pixels_they_come_from():
     pixels = torch.einsum("bij,bhwj->bhwi", views.Ks, local / local[..., 2:])
     expected = torch.stack(torch.meshgrid(torch.arange(6.0), torch.arange(4.0), indexing="xy"), -1)
     # a focal length of 5.5 pixels magnifies float32's rounding: 1e-4 pixels is 100 ulp
-    torch.testing.assert_close(pixels[..., :2], (expected + 0.5).expand(2, -1, -1, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        pixels[..., :2], (expected + 0.5).expand(2, -1, -1, -1), atol=1e-4, rtol=0
+    )
 
 
 def slow_march(origins, directions, occupied, bound, step):
@@ -36,7 +38,9 @@ def slow_march(origins, directions, occupied, bound, step):
         k = 0
         while near + (k + 0.5) * step < far:
             t = near + (k + 0.5) * step
-            x, y, z = (min(n - 1, int((o[a] + t * d[a] + bound) / (2 * bound) * n)) for a in range(3))
+            x, y, z = (
+                min(n - 1, int((o[a] + t * d[a] + bound) / (2 * bound) * n)) for a in range(3)
+            )
             if occupied[z, y, x]:
                 found.append((i, t))
             k += 1
@@ -57,7 +61,7 @@ def test_marching_visits_occupied_cells_and_no_others():
         samples.t, torch.tensor([t for _, t in expected], dtype=torch.float64)
     )
     assert samples.rays == 81
-    assert 0 < len(samples.ray)
+    assert len(samples.ray) > 0
 
 
 def test_rays_along_an_axis_and_past_the_cube():

@@ -88,7 +88,7 @@ def test_gradients_against_finite_differences(weight):
     objective().backward()
     for name, p in scene.values.items():
         flat, grad = p.data.view(-1), p.grad.view(-1)
-        for i in grad.abs().topk(3).indices.tolist() + [len(flat) // 2]:
+        for i in [*grad.abs().topk(3).indices.tolist(), len(flat) // 2]:
             value = float(flat[i])
             ends = []
             for h in (1e-6, -1e-6):
