@@ -45,7 +45,9 @@ def main() -> None:
             scene.step(step)
         seconds = time.process_time() - begun
         error = np.square(scene.photograph(unseen, 0.8) - truth).mean()
-        print(f"{noun}: {-10 * np.log10(error):.2f} dB, {seconds:.0f} s of processor time", flush=True)
+        print(
+            f"{noun}: {-10 * np.log10(error):.2f} dB, {seconds:.0f} s of processor time", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class GridField:
     def density(self, points: NDArray) -> FloatArray:
         """At points [M, 3], shape [M], extinction per world unit; 0 outside the cube."""
         raw = map_coordinates(self.raw, self._at(points), order=1, cval=-1e9)
-        return np.logaddexp(np.float32(0), raw) / np.float32(self.cell)
+        return (np.logaddexp(0, raw) / self.cell).astype(np.float32)
 
     def colour(self, points: NDArray) -> tuple[FloatArray, FloatArray]:
         """rgb [M, 3] in [0, 1] and density [M] at points [M, 3]; beyond the cube the colour is
@@ -48,7 +48,7 @@ class GridField:
 
     def nearest_colour(self, points: NDArray) -> FloatArray:
         """rgb [M, 3] in [0, 1], also where the density is zero."""
-        return expit(self.raw_colour_at(points))
+        return expit(self.raw_colour_at(points)).astype(np.float32)
 
     def raw_colour_at(self, points: NDArray) -> FloatArray:
         """Colour before activation [M, 3]."""

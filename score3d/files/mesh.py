@@ -354,8 +354,8 @@ def _closed(
     found = []
     for target in (faces, 2 * faces, 4 * faces):
         fewer = _split(*_decimate(vertices, triangles, target))
-        *whole, slivers = _solid_parts(*fewer)  # what the splitting cut off
-        found.append((trimesh.Trimesh(*whole, process=False), parts + slivers))
+        corners, kept, slivers = _solid_parts(*fewer)  # what the splitting cut off
+        found.append((trimesh.Trimesh(corners, kept, process=False), parts + slivers))
         if found[-1][0].is_watertight or len(triangles) <= target:
             return found[-1]
     return found[0]

@@ -45,11 +45,12 @@ def surfels(points: NDArray, normals: NDArray, rgb: NDArray, spacing: float) -> 
     spacing: mean distance of neighbours, world units, > 0.
     """
     n = len(points)
-    scales = np.full((n, 3), np.log(WIDTH * spacing))
-    scales[:, 2] += np.log(FLATNESS)
-    sh = ((np.asarray(rgb, np.float64) - 0.5) / SH_C0)[:, None, :]
-    logit = np.full(n, np.log(OPACITY / (1 - OPACITY)))
-    return Splats(points, _turn_z_to(normals), scales, logit, sh)
+    scales = np.full((n, 3), np.log(WIDTH * spacing), np.float32)
+    scales[:, 2] += np.float32(np.log(FLATNESS))
+    sh = ((np.asarray(rgb, np.float32) - 0.5) / np.float32(SH_C0))[:, None, :]
+    logit = np.full(n, np.log(OPACITY / (1 - OPACITY)), np.float32)
+    quats = _turn_z_to(normals).astype(np.float32)
+    return Splats(np.asarray(points, np.float32), quats, scales, logit, sh)
 
 
 def _turn_z_to(normals: NDArray) -> NDArray[np.float64]:
@@ -117,7 +118,7 @@ def sample_mesh(
     area = float(mesh.area) if len(mesh.faces) else 0.0
     if not np.isfinite(area) or area <= 0:
         raise SurfelError("the mesh has no faces with an area; there is nothing to sample")
-    points, face = scatter(mesh, 3 * count, seed=seed)
+    points, face = scatter(mesh, 3 * count, seed=seed)[:2]
     spacing = np.sqrt(area / count)
     kept = _apart(points, 0.7 * spacing)[:count]
     points, face = np.asarray(points)[kept], face[kept]

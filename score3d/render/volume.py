@@ -92,6 +92,7 @@ def _march_cuda(
     start = intervals.vals[intervals.is_left]
     end = intervals.vals[intervals.is_right]
     t = (0.5 * (start + end)).to(origins.dtype)
+    assert samples.ray_indices is not None  # traverse_grids gives them
     return Samples(samples.ray_indices.long(), t, len(origins), step)
 
 
