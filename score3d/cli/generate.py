@@ -319,7 +319,8 @@ def _follow(
         watch = [view.watch]
     handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Progress(config.run.steps, quiet or as_json) as progress:
+        unit = "cells" if config.scene.kind == "nerf" else "Gaussians"
+        with Progress(config.run.steps, quiet or as_json, unit) as progress:
             progress.phase("load")
             from score3d.generate import Phase, generate
 

@@ -18,8 +18,9 @@ class Progress:
     """One line that keeps itself current on a terminal; a plain line per phase and every 50
     steps where there is none (a log file)."""
 
-    def __init__(self, steps: int, silent: bool) -> None:
-        self.steps, self.silent = steps, silent
+    def __init__(self, steps: int, silent: bool, unit: str = "Gaussians") -> None:
+        """unit: what the scene is made of."""
+        self.steps, self.silent, self.unit = steps, silent, unit
         self.console = Console(stderr=True)
         self.live = Live(console=self.console, refresh_per_second=4, transient=True)
         self._first: tuple[int, float] | None = None
@@ -55,7 +56,7 @@ class Progress:
         line = f"{self._name} {info.step + 1}/{self.steps}  {rate:.1f} it/s"
         if done >= 5:  # the first steps are slower and would frighten people
             line += f"  {int(left // 60)}:{int(left % 60):02d} left"
-        line += f"  {info.primitives} Gaussians  |g| {info.grad_norm:.2f}"
+        line += f"  {info.primitives} {self.unit}  |g| {info.grad_norm:.2f}"
         if info.skipped:
             line += f"  skipped: {info.skipped} not finite"
         self._show(line, always=(info.step + 1) % 50 == 0 or bool(info.skipped))
