@@ -91,6 +91,9 @@ def grid_to_mesh(
     _check(resolution, faces, texture_size)
     if not (np.isfinite(field.raw).all() and np.isfinite(field.raw_colour).all()):
         raise MeshError("no mesh: the field has values that are not finite")
+    highest = float(np.logaddexp(0, np.float64(field.raw.max()))) / field.cell
+    if -np.expm1(-2 * field.bound * highest) < INVISIBLE:  # all of it together, seen through
+        raise MeshError(f"no mesh: the field is invisible; its maximum density is {highest:.2g}")
     return _field_to_mesh(lambda blur: field, resolution, faces, texture_size, threshold)
 
 
