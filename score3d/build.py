@@ -4,10 +4,12 @@ One dict per kind; outsiders add to them with entry points in the group `score3d
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from score3d.config import Config, ConfigError, suggestion
@@ -35,6 +37,7 @@ from score3d.distill.weight.judge_reward import MakeJudge, judge_reward
 from score3d.distill.weight.mean import mean
 from score3d.distill.weight.reward import STRATEGIES, Reward, RewardWeighted
 from score3d.draw import DrawSpec
+from score3d.files.splats import Splats
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
@@ -53,12 +56,14 @@ if TYPE_CHECKING:
 __all__ = [
     "asks_grids",
     "build_device",
+    "build_edited_scene",
     "build_rule",
     "build_scene",
     "build_spec",
     "build_teacher",
     "check_checkpoint",
     "find_checkpoint",
+    "instructs",
     "known",
     "validate",
 ]
@@ -106,6 +111,17 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {"none": Adaptation, "mcmc": Mcmc, "g
 
 
 def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
+    return _gaussians_with(config, _gaussian_options(config), device, seed)
+
+
+def _gaussian_options(config: Config) -> GaussianOptions:
+    names = GaussianOptions.__dataclass_fields__
+    return GaussianOptions(**{k: v for k, v in config.scene.model_dump().items() if k in names})
+
+
+def _gaussians_with(
+    config: Config, options: GaussianOptions, device: torch.device, seed: int, **what: Any
+) -> GaussianScene:
     s = config.scene
     adaptation = _pick(ADAPTATIONS, "adaptation", s.adapt, "score3d.adaptations")(
         every=s.adapt_every,
@@ -114,15 +130,15 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
         cap=s.cap,
         min_opacity=s.min_opacity,
     )
-    names = GaussianOptions.__dataclass_fields__
-    options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
     d = config.distill
     geometry = (
         d.noise == "consistent"
         or d.consistency != "none"
         or (d.baseline == "stein" and d.stein_phi != "silhouette")
     )
-    return GaussianScene(options, adaptation, config.run.steps, seed, device, geometry=geometry)
+    return GaussianScene(
+        options, adaptation, config.run.steps, seed, device, geometry=geometry, **what
+    )
 
 
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
@@ -322,6 +338,29 @@ def build_scene(config: Config, device: torch.device, teacher: Teacher | None = 
     return scenes[0] if n == 1 else ParticleScene(scenes)
 
 
+def build_edited_scene(
+    config: Config, splats: Splats, device: torch.device, frozen: torch.Tensor | None = None
+) -> GaussianScene:
+    """The scene that `splats` are, to be changed where `frozen` [N] is not set. It keeps its SH
+    degree, and no bound of the settings touches what is there already."""
+    options = _gaussian_options(config)
+    scales = np.exp(splats.log_scales.astype(np.float64))
+    options = replace(
+        options,
+        sh_degree=splats.sh_degree,
+        min_scale=max(min(options.min_scale, float(scales.min()) / 2), 1e-30),
+        max_scale=max(options.max_scale, float(scales.max()) * 2),
+        bound=max(options.bound, float(np.linalg.norm(splats.means, axis=1).max()) * 2),
+    )
+    return _gaussians_with(config, options, device, config.run.seed, splats=splats, frozen=frozen)
+
+
+def instructs(config: Config, device: torch.device) -> bool:
+    """Whether the teacher follows instructions ("make it blue") about a picture it is shown."""
+    found = find_checkpoint(config, device)
+    return found is not None and "instruct" in found.kind.capabilities
+
+
 def _requirements(config: Config, source: bool) -> None:
     """What the chosen fillers need and this run has not."""
     d = config.distill
@@ -348,15 +387,16 @@ def _requirements(config: Config, source: bool) -> None:
         )
 
 
-def check_checkpoint(config: Config) -> None:
+def check_checkpoint(config: Config, source: bool = False) -> None:
     """Look at the checkpoint `teacher.name` stands for, if it does, without loading it: is it
-    whole, does it make 3D from text, do its views fit. Raises ConfigError, TeacherError."""
+    whole, does it make 3D from text, do its views fit. source: whether the run has something to
+    edit. Raises ConfigError, TeacherError."""
     found = find_checkpoint(config, build_device(config.run.device))
     if found is None:
         return
     found.check()
     name, group = config.teacher.name, found.kind.group
-    if "instruct" in found.kind.capabilities:
+    if "instruct" in found.kind.capabilities and not source:
         raise ConfigError(
             f"teacher {name} edits pictures; generate starts from nothing: take a text-to-image "
             "teacher (`score3d teachers`)"

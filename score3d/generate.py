@@ -23,7 +23,7 @@ from score3d.files.splats import Splats
 from score3d.follow import Clock, Phase, Task, follow, versions
 from score3d.loop import StepInfo
 from score3d.prompts import PromptBook
-from score3d.report.run_report import write_report
+from score3d.report.run_report import write_report_or_note
 from score3d.runs.checkpoint import Checkpoint
 from score3d.runs.folder import RunFolder, write_summary
 from score3d.scenes.image import ImageScene
@@ -106,7 +106,7 @@ def generate(
         ]  # fmt: skip
     clock.lap("judge")
     write_summary(folder.summary, summary)
-    _report(folder, summary)
+    write_report_or_note(folder.path, summary)
     yield Phase("done", went.status)
 
 
@@ -192,12 +192,3 @@ def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any
         material=thing.material,
         azimuths=np.arange(len(views)) * 360.0 / len(views) if sided else None,
     )
-
-
-def _report(folder: RunFolder, summary: dict[str, Any]) -> None:
-    """Write report.html; whatever is wrong with a page about the run must not fail the run."""
-    try:
-        write_report(folder.path)
-    except Exception as error:
-        summary["notes"] = [*summary["notes"], f"no report.html: {error}"]
-        write_summary(folder.summary, summary)

@@ -163,9 +163,7 @@ def optimise_in_memory(
     step = start
     while True:
         try:
-            steps = optimise(
-                scene, teacher, prompts, rule, spec, step, device, source=source
-            )
+            steps = optimise(scene, teacher, prompts, rule, spec, step, device, source=source)
             for info in steps:
                 step = info.step + 1
                 yield info

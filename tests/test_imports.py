@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "score3d"
 BELOW = {
     "cli": {"*"},
     "edit": {"build", "cameras", "config", "distill", "draw", "evaluate", "files", "follow",
-             "loop", "prompts", "render", "runs", "scenes", "teachers"},
+             "loop", "prompts", "render", "report", "runs", "scenes", "teachers"},
     "generate": {"build", "follow", "loop", "runs", "files", "evaluate", "config", "cameras",
                  "prompts", "report", "scenes", "teachers"},
     "follow": {"config", "distill", "draw", "loop", "prompts", "runs", "scenes", "teachers"},
-    "build": {"config", "distill", "draw", "evaluate", "scenes", "teachers"},
+    "build": {"config", "distill", "draw", "evaluate", "files", "scenes", "teachers"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},
     "distill": {"cameras", "draw", "prompts", "schedule", "teachers"},

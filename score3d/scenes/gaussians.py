@@ -61,8 +61,13 @@ class GaussianScene:
         device: torch.device | str = "cpu",
         splats: Splats | None = None,
         geometry: bool = False,
+        frozen: Tensor | None = None,
     ) -> None:
-        """geometry: renders carry depth and Gaussians, for losses that need them."""
+        """geometry: renders carry depth and Gaussians, for losses that need them. frozen [N]
+        (bool): Gaussians that keep every bit; only without an adaptation. Raises ValueError."""
+        if frozen is not None and isinstance(adaptation, Gradient | Mcmc):
+            raise ValueError("Gaussians cannot be kept while others are added and removed")
+        self.frozen = None if frozen is None else frozen.to(device)
         self.options, self.adaptation, self.steps = options, adaptation, steps
         self.geometry = geometry
         values = _from_splats(splats) if splats is not None else _ball(options, seed)
@@ -136,7 +141,10 @@ class GaussianScene:
         share = min(1.0, step / max(1, self.steps))
         lr = o.lr_means * (o.lr_means_end / o.lr_means) ** share
         self.optimizers["means"].param_groups[0]["lr"] = lr
-        for optimizer in self.optimizers.values():
+        for name, optimizer in self.optimizers.items():
+            grad = self.params[name].grad
+            if self.frozen is not None and grad is not None:
+                grad[self.frozen] = 0.0  # Adam's step is then exactly 0, having never moved
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
