@@ -147,6 +147,7 @@ class SceneSection(_Section):
     bound: float = Field(default=0.62, gt=0)
     opacity_weight: float = Field(default=0.0, ge=0)
     scale_weight: float = Field(default=0.0, ge=0)
+    lift_black: bool = False
     image_lr: float = Field(default=0.05, gt=0)
     image_latents: bool = False
 

@@ -14,6 +14,7 @@ from score3d.cli import (
     generate,
     losses,
     render,
+    segment,
     teachers,
     view,
 )
@@ -36,6 +37,7 @@ app.command()(compare.compare)
 app.command()(batch.batch)
 app.command()(compress.compress)
 app.command()(doctor.doctor)
+app.command()(segment.segment)
 app.command()(teachers.teachers)
 app.command()(losses.losses)
 app.command()(cite.cite)

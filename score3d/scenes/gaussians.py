@@ -16,6 +16,7 @@ from score3d.scenes.base import Render
 __all__ = ["SH_C0", "GaussianOptions", "GaussianScene"]
 
 SH_C0 = 0.28209479177387814  # the constant of the degree-0 spherical harmonic
+DARKEST = 1e-3  # a quarter of a level of an 8-bit picture
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class GaussianOptions:
     deviations are clamped into this range. bound: means stay in a ball of this radius.
     opacity_weight, scale_weight: weights of the mean opacity and the mean scale (over its
     maximum) in the regulariser; they are relative to the gradient of the distillation.
+    lift_black: keep the direction-independent colour of what may change above black: beyond it
+    the renderer's max(colour, 0) passes no gradient on, and a red car can never become blue.
     """
 
     count: int = 2500
@@ -45,6 +48,7 @@ class GaussianOptions:
     bound: float = 0.62
     opacity_weight: float = 0.0
     scale_weight: float = 0.0
+    lift_black: bool = False
 
 
 class GaussianScene:
@@ -149,6 +153,12 @@ class GaussianScene:
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self.params["scales"].clamp_(math.log(o.min_scale), math.log(o.max_scale))
+            if o.lift_black:
+                floor = (DARKEST - 0.5) / SH_C0
+                dark = self.params["sh0"] < floor
+                if self.frozen is not None:
+                    dark &= ~self.frozen[:, None, None]
+                self.params["sh0"].masked_fill_(dark, floor)
             means = self.params["means"]
             means.mul_((o.bound / means.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1))
 
