@@ -87,6 +87,16 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
         judge = summary["judge"]
         colour = f", colour right in {judge['colour']:.0%}" if "colour" in judge else ""
         typer.echo(f"judge: shape right in {judge['shape']:.0%} of 8 views{colour}")
+    found = summary.get("edit", {}).get("judge")
+    if found:
+        words = ", ".join(
+            f"{found['asked'][k]} in {v['after']:.0%} (before {v['before']:.0%})"
+            for k, v in found["shares"].items()
+        )
+        typer.echo(f"{found['judged_by']} sees {words} of the views")
+    outside = summary.get("edit", {}).get("outside_psnr")
+    if outside is not None:
+        typer.echo(f"outside the region: {outside} dB")
     for note in summary["notes"]:
         typer.echo(f"note: {note}")
     names = (
@@ -97,6 +107,10 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
         "turntable.mp4",
         "turntable.webp",
         "picture.png",
+        "panorama.png",
+        "video.mp4",
+        "video.webm",
+        "video.gif",
     )
     others = [p["folder"] for p in summary.get("particles", [])[1:]]
     for name in (*names, *others):

@@ -1,5 +1,7 @@
 """Scenes to edit."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,18 @@ def pair():
     first = make_ball(300, (-0.3, 0, 0), 0.22)
     second = make_ball(200, (0.3, 0, 0), 0.2, (0.1, 0.1, 0.8), 1)
     return joined(first, second), np.repeat([0, 1], [300, 200])
+
+
+@pytest.fixture(autouse=True)
+def one_teacher(monkeypatch):
+    """The embedded teacher is loaded once for all tests."""
+    from score3d import build
+
+    monkeypatch.setitem(build.TEACHERS, "embedded", lambda device: _embedded())
+
+
+@functools.cache
+def _embedded():
+    from score3d.teachers.embedded import EmbeddedTeacher
+
+    return EmbeddedTeacher()
