@@ -155,8 +155,8 @@ class SceneSection(_Section):
 class EditSection(_Section):
     """What is edited, for runs of `score3d edit`. input: a file or run folder. source: what it
     shows, in words. instruction: the prompt as it was given. region: "" or box:..., sphere:...,
-    mask:FOLDER. bias: of label lifting. ring: a
-    panorama closes to 360 degrees. check_after: steps after which the edit must show."""
+    mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
+    frames of a film. check_after: steps after which the edit must show."""
 
     task: Literal["", "scene", "image", "panorama", "video"] = ""
     input: str = ""
@@ -165,6 +165,8 @@ class EditSection(_Section):
     region: str = ""
     bias: float = Field(default=0.0, ge=-1, le=1)
     ring: bool = True
+    window: int = Field(default=16, ge=2, le=256)
+    overlap: int = Field(default=4, ge=0)
     check_after: int = Field(default=5, ge=1)
 
 

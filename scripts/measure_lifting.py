@@ -39,9 +39,8 @@ def scene(seed, count=3000):
         points = sample_surface(shape.vertices, shape.faces, count, rng)
         rng.bit_generator.state = state  # the faces that sample_surface drew
         face = rng.choice(len(shape.faces), count, p=areas / areas.sum())
-        parts.append(
-            discs(points + np.array([x, 0, 0]), normals[face], shape.face_colours[face], areas.sum())
-        )
+        points = points + np.array([x, 0, 0])
+        parts.append(discs(points, normals[face], shape.face_colours[face], areas.sum()))
     names = ("means", "quats", "log_scales", "logit_opacities", "sh")
     joined = type(parts[0])(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
     return joined, np.repeat([0, 1], count)

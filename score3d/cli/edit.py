@@ -363,3 +363,59 @@ def _picture(
             lambda *hooks: edit_picture(config, source, layout, folder, checkpoint, *hooks),
             config, folder, f"edit {task}", max_minutes, started, as_json, quiet,
         )  # fmt: skip
+
+
+@app.command()
+def video(
+    input_: Annotated[
+        Path | None, typer.Argument(metavar="VIDEO", help="A film: .mp4, .webm, .gif, ...")
+    ] = None,
+    prompt: Instruction = None,
+    source: Source = None,
+    method: Method = None,
+    out: Out = None,
+    preset: Preset = None,
+    teacher: Teacher = None,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps per window.")] = None,
+    seed: Seed = None,
+    device: Device = None,
+    set_: Settings = None,
+    max_minutes: MaxMinutes = None,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Edit a film: its frames agree, and its rate, size and sound are kept."""
+    started = time.monotonic()
+    with reported(debug):
+        if max_minutes is not None and max_minutes <= 0:
+            raise ValueError("--max-minutes must be positive")
+        config = configured(
+            "video", input_, prompt, preset, method, set_, edit__source=source,
+            teacher__name=teacher, run__steps=steps, run__seed=seed, run__device=device,
+        )  # fmt: skip
+        from score3d.cli.following import follow_events
+        from score3d.files.video import VIDEO_ENDINGS, inspect_film
+        from score3d.runs.folder import RunFolder, slug
+
+        path = Path(config.edit.input)
+        if path.is_dir():
+            found = [f for e in VIDEO_ENDINGS if (f := path / f"video{e}").is_file()]
+            if not found:
+                raise ValueError(f"{path}: a folder without a video")
+            path = found[0]
+        film = inspect_film(path)
+        ending = path.suffix.lower() if path.suffix.lower() in VIDEO_ENDINGS else ".mp4"
+        from score3d.edit.session import planned
+        from score3d.edit.video import edit_video
+
+        config = planned(config)
+        folder_path = out or Path("runs") / slug(f"{config.edit.instruction} {config.edit.input}")
+        if folder_path.resolve() == path.parent.resolve():
+            raise ValueError(f"{folder_path}: an edit does not replace what it edits; choose --out")
+        with RunFolder.create(folder_path, overwrite) as folder:
+            follow_events(
+                lambda *hooks: edit_video(config, film, ending, folder, *hooks),
+                config, folder, "edit video", max_minutes, started, json_, quiet,
+            )  # fmt: skip

@@ -116,5 +116,5 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
     for name in (*names, *others):
         if (folder.path / name).exists():
             typer.echo(f"  {folder.path / name}")
-    if summary["status"] != "complete":
+    if summary["status"] != "complete" and command != "edit video":  # which starts afresh
         typer.echo(f"continue with: score3d {command} --resume {folder.path}")
