@@ -1,12 +1,11 @@
 """Editing films: what `score3d edit video` does.
 
 A film streams through windows of frames that overlap. Each window is edited by the loop, its
-frames coupled; it starts from the change of the frame before it, and overlaps are cross-faded, so
-that memory is bounded by the window and not by the film.
+frames coupled, with the same random numbers and as many steps as every other, so that no part of a
+film is changed more than another; overlaps are cross-faded. Memory is bounded by the window.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -58,18 +57,13 @@ def edit_video(
     seen, status, number = _Seen(), "complete", 0
     metrics = MetricsLog(folder.metrics)
     tail: list[NDArray[np.float32]] = []  # edited frames that the next window shows again
-    change = None
     with writing_film(folder.path / f"video{ending}", film) as writer:
         while True:
             yield Phase("optimise", f"frames {writer.frames} to {writer.frames + len(held) - 1}")
             task, scene = canvas_task(config, session, np.stack(held), "frames")
-            if change is not None:
-                with torch.no_grad():
-                    scene.change += change
             moved = Moved(scene, looked_at(scene), config.edit.check_after)
-            spec = replace(task.spec, seed=config.run.seed + number)
             for info in optimise_in_memory(
-                scene, task.teacher, task.prompts, task.rule, spec, 0, session.device,
+                scene, task.teacher, task.prompts, task.rule, task.spec, 0, session.device,
                 source=task.source,
             ):  # fmt: skip
                 if number == 0:
@@ -78,7 +72,6 @@ def edit_video(
                 metrics.append({"step": number * config.run.steps + info.step} | record)
                 yield info
             edited = list(scene.pictures())
-            change = scene.change.detach()[-1:]
             for k, before in enumerate(tail):  # cross-fade
                 share = (k + 1) / (len(tail) + 1)
                 edited[k] = (1 - share) * before + share * edited[k]
