@@ -4,12 +4,10 @@ One dict per kind; outsiders add to them with entry points in the group `score3d
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from score3d.config import Config, ConfigError, suggestion
@@ -61,9 +59,7 @@ __all__ = [
     "build_scene",
     "build_spec",
     "build_teacher",
-    "check_checkpoint",
     "find_checkpoint",
-    "instructs",
     "known",
     "validate",
 ]
@@ -343,22 +339,8 @@ def build_edited_scene(
 ) -> GaussianScene:
     """The scene that `splats` are, to be changed where `frozen` [N] is not set. It keeps its SH
     degree, and no bound of the settings touches what is there already."""
-    options = _gaussian_options(config)
-    scales = np.exp(splats.log_scales.astype(np.float64))
-    options = replace(
-        options,
-        sh_degree=splats.sh_degree,
-        min_scale=max(min(options.min_scale, float(scales.min()) / 2), 1e-30),
-        max_scale=max(options.max_scale, float(scales.max()) * 2),
-        bound=max(options.bound, float(np.linalg.norm(splats.means, axis=1).max()) * 2),
-    )
+    options = _gaussian_options(config).around(splats)
     return _gaussians_with(config, options, device, config.run.seed, splats=splats, frozen=frozen)
-
-
-def instructs(config: Config, device: torch.device) -> bool:
-    """Whether the teacher follows instructions ("make it blue") about a picture it is shown."""
-    found = find_checkpoint(config, device)
-    return found is not None and "instruct" in found.kind.capabilities
 
 
 def _requirements(config: Config, source: bool) -> None:
@@ -384,32 +366,6 @@ def _requirements(config: Config, source: bool) -> None:
         raise ConfigError(
             f"consistency {d.consistency!r} compares pairs of views: set distill.pair_angle, "
             "like --set distill.pair_angle=10"
-        )
-
-
-def check_checkpoint(config: Config, source: bool = False) -> None:
-    """Look at the checkpoint `teacher.name` stands for, if it does, without loading it: is it
-    whole, does it make 3D from text, do its views fit. source: whether the run has something to
-    edit. Raises ConfigError, TeacherError."""
-    found = find_checkpoint(config, build_device(config.run.device))
-    if found is None:
-        return
-    found.check()
-    name, group = config.teacher.name, found.kind.group
-    if "instruct" in found.kind.capabilities and not source:
-        raise ConfigError(
-            f"teacher {name} edits pictures; generate starts from nothing: take a text-to-image "
-            "teacher (`score3d teachers`)"
-        )
-    if config.views.count % group:
-        raise ConfigError(
-            f"teacher {name} looks at {group} views at once: views.count must be a multiple, not "
-            f"{config.views.count}"
-        )
-    if group > 1 and config.distill.pair_angle:
-        raise ConfigError(
-            f"distill.pair_angle (loss {config.distill.loss}) pairs single views, and teacher "
-            f"{name} looks at {group} at once; choose another --loss or --teacher"
         )
 
 

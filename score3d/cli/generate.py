@@ -144,7 +144,8 @@ def _start(
     _check_words(config)
     with Progress(config.run.steps, quiet or as_json) as progress:
         progress.phase("load", "libraries")
-        from score3d.build import check_checkpoint, validate
+        from score3d.build import validate
+        from score3d.checkpoints import check_checkpoint
 
         check_checkpoint(config)
         validate(config)

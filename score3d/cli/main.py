@@ -8,7 +8,7 @@ from score3d.cli import (
     compare,
     compress,
     doctor,
-    edit,
+    edit_pictures,
     evaluate,
     export,
     generate,
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
-app.add_typer(edit.app, name="edit")
+app.add_typer(edit_pictures.app, name="edit")
 app.command("eval")(evaluate.evaluate)
 app.command()(export.export)
 app.command()(render.render)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from score3d import build
+from score3d.checkpoints import check_checkpoint, instructs
 from score3d.config import Config, ConfigError
 from score3d.distill.equation import Rule
 from score3d.edit.words import changes, described
@@ -24,14 +25,14 @@ def planned(config: Config) -> Config:
     """The settings with what follows from the teacher and the words filled in: the guide, and the
     goal's description as `run.prompt`. Raises ConfigError, PromptError, TeacherError."""
     device = build.build_device(config.run.device)
-    instructs = build.instructs(config, device)
-    edit, guide = config.edit, "instruct-pix2pix" if instructs else "classifier-free"
+    told = instructs(config, device)
+    edit, guide = config.edit, "instruct-pix2pix" if told else "classifier-free"
     prompt = edit.instruction.strip()
     if not prompt:
         raise ConfigError('the prompt is empty; say what is to be changed, like "make it blue"')
     if config.run.particles != 1:
         raise ConfigError("an edit changes one thing: run.particles must be 1")
-    if not instructs:
+    if not told:
         needs = config.distill.baseline in ("dds", "pds")
         if needs and not edit.source.strip():
             raise ConfigError(
@@ -54,7 +55,7 @@ def planned(config: Config) -> Config:
             "distill": config.distill.model_copy(update={"guide": guide}),
         }
     )
-    build.check_checkpoint(config, source=True)
+    check_checkpoint(config, source=True)
     build.validate(config, source=True)
     return config
 

@@ -1,8 +1,9 @@
 """A scene of 3D Gaussians (Kerbl et al. 2023, arXiv 2308.04079)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,18 @@ class GaussianOptions:
     opacity_weight: float = 0.0
     scale_weight: float = 0.0
     lift_black: bool = False
+
+    def around(self, splats: Splats) -> "GaussianOptions":
+        """The same with the degree of `splats`, and bounds that touch nothing of them."""
+        low, high = (math.exp(float(f(splats.log_scales))) for f in (np.min, np.max))
+        reach = float(np.linalg.norm(splats.means.astype(np.float64), axis=1).max())
+        return replace(
+            self,
+            sh_degree=splats.sh_degree,
+            min_scale=max(min(self.min_scale, low / 2), 1e-30),
+            max_scale=max(self.max_scale, high * 2),
+            bound=max(self.bound, reach * 2),
+        )
 
 
 class GaussianScene:
