@@ -37,6 +37,7 @@ from score3d.distill.weight.judge_reward import MakeJudge
 from score3d.distill.weight.mean import mean
 from score3d.distill.weight.reward import STRATEGIES, RewardWeighted
 from score3d.draw import DrawSpec
+from score3d.files.splats import Splats
 from score3d.scenes.adaptation import Adaptation, Gradient, Mcmc
 from score3d.scenes.base import Scene
 from score3d.scenes.compactness import Compactness
@@ -58,11 +59,11 @@ if TYPE_CHECKING:
 __all__ = [
     "asks_grids",
     "build_device",
+    "build_edited_scene",
     "build_rule",
     "build_scene",
     "build_spec",
     "build_teacher",
-    "check_checkpoint",
     "find_checkpoint",
     "known",
     "validate",
@@ -116,6 +117,21 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
 
 
 def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
+    options = _gaussian_options(config)
+    splats = starting_splats(config.scene.start, config.scene.count)
+    if splats is not None:
+        options = replace(options, sh_degree=splats.sh_degree)
+    return _gaussians_with(config, options, device, seed, splats=splats)
+
+
+def _gaussian_options(config: Config) -> GaussianOptions:
+    names = GaussianOptions.__dataclass_fields__
+    return GaussianOptions(**{k: v for k, v in config.scene.model_dump().items() if k in names})
+
+
+def _gaussians_with(
+    config: Config, options: GaussianOptions, device: torch.device, seed: int, **what: Any
+) -> GaussianScene:
     s = config.scene
     adaptation = _pick(ADAPTATIONS, "adaptation", s.adapt, "score3d.adaptations")(
         every=s.adapt_every,
@@ -124,13 +140,15 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
         cap=s.cap,
         min_opacity=s.min_opacity,
     )
-    names = GaussianOptions.__dataclass_fields__
-    options = GaussianOptions(**{k: v for k, v in s.model_dump().items() if k in names})
-    steps, geometry = config.run.steps, _wants_geometry(config)
-    splats = starting_splats(s.start, s.count)
-    if splats is not None:
-        options = replace(options, sh_degree=splats.sh_degree)
-    return GaussianScene(options, adaptation, steps, seed, device, splats, geometry)
+    return GaussianScene(
+        options,
+        adaptation,
+        config.run.steps,
+        seed,
+        device,
+        geometry=_wants_geometry(config),
+        **what,
+    )
 
 
 def _wants_geometry(config: Config) -> bool:
@@ -306,6 +324,15 @@ def build_scene(config: Config, device: torch.device, teacher: Teacher | None = 
     return scenes[0] if n == 1 else ParticleScene(scenes)
 
 
+def build_edited_scene(
+    config: Config, splats: Splats, device: torch.device, frozen: torch.Tensor | None = None
+) -> GaussianScene:
+    """The scene that `splats` are, to be changed where `frozen` [N] is not set. It keeps its SH
+    degree, and no bound of the settings touches what is there already."""
+    options = _gaussian_options(config).around(splats)
+    return _gaussians_with(config, options, device, config.run.seed, splats=splats, frozen=frozen)
+
+
 def _requirements(config: Config, source: bool) -> None:
     """What the chosen fillers need and this run has not."""
     d = config.distill
@@ -329,31 +356,6 @@ def _requirements(config: Config, source: bool) -> None:
         raise ConfigError(
             f"consistency {d.consistency!r} compares pairs of views: set distill.pair_angle, "
             "like --set distill.pair_angle=10"
-        )
-
-
-def check_checkpoint(config: Config) -> None:
-    """Look at the checkpoint `teacher.name` stands for, if it does, without loading it: is it
-    whole, does it make 3D from text, do its views fit. Raises ConfigError, TeacherError."""
-    found = find_checkpoint(config, build_device(config.run.device))
-    if found is None:
-        return
-    found.check()
-    name, group = config.teacher.name, found.kind.group
-    if "instruct" in found.kind.capabilities:
-        raise ConfigError(
-            f"teacher {name} edits pictures; generate starts from nothing: take a text-to-image "
-            "teacher (`score3d teachers`)"
-        )
-    if config.views.count % group:
-        raise ConfigError(
-            f"teacher {name} looks at {group} views at once: views.count must be a multiple, not "
-            f"{config.views.count}"
-        )
-    if group > 1 and config.distill.pair_angle:
-        raise ConfigError(
-            f"distill.pair_angle (loss {config.distill.loss}) pairs single views, and teacher "
-            f"{name} looks at {group} at once; choose another --loss or --teacher"
         )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from score3d.resources import resource
 
-__all__ = ["Config", "ConfigError", "load_config", "preset_names", "to_toml"]
+__all__ = ["Config", "ConfigError", "edit_preset", "load_config", "preset_names", "to_toml"]
 
 
 class ConfigError(ValueError):
@@ -148,6 +148,7 @@ class SceneSection(_Section):
     bound: float = Field(default=0.62, gt=0)
     opacity_weight: float = Field(default=0.0, ge=0)
     scale_weight: float = Field(default=0.0, ge=0)
+    lift_black: bool = False
     image_lr: float = Field(default=0.05, gt=0)
     image_latents: bool = False
 
@@ -169,6 +170,24 @@ class NerfSection(_Section):
     background: Literal["given", "learned"] = "given"
 
 
+class EditSection(_Section):
+    """What is edited, for runs of `score3d edit`. input: a file or run folder. source: what it
+    shows, in words. instruction: the prompt as it was given. region: "" or box:..., sphere:...,
+    mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
+    frames of a film. check_after: steps after which the edit must show."""
+
+    task: Literal["", "scene", "image", "panorama", "video"] = ""
+    input: str = ""
+    source: str = ""
+    instruction: str = ""
+    region: str = ""
+    bias: float = Field(default=0.0, ge=-1, le=1)
+    ring: bool = True
+    window: int = Field(default=16, ge=2, le=256)
+    overlap: int = Field(default=4, ge=0)
+    check_after: int = Field(default=5, ge=1)
+
+
 class Output(_Section):
     turntable_views: int = Field(default=48, ge=1)
     picture_size: int = Field(default=256, ge=16, le=4096)
@@ -186,6 +205,7 @@ class Config(_Section):
     views: Views = Views()
     scene: SceneSection = SceneSection()
     nerf: NerfSection = NerfSection()
+    edit: EditSection = EditSection()
     output: Output = Output()
 
     @model_validator(mode="after")
@@ -201,6 +221,11 @@ class Config(_Section):
 def preset_names() -> list[str]:
     """The scale presets that ship with the package."""
     return sorted(p.stem for p in resource("configs").glob("*.toml"))
+
+
+def edit_preset(task: str) -> str:
+    """The file of settings that suit `score3d edit <task>`."""
+    return str(resource("configs", "edits") / f"{task}.toml")
 
 
 def loss_names() -> list[str]:

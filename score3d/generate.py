@@ -3,9 +3,6 @@
 A generator of events, so that a terminal, a test or a notebook can follow and stop it.
 """
 
-import importlib.metadata
-import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +20,12 @@ from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_me
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
 from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
-from score3d.loop import StepInfo, optimise_in_memory
+from score3d.follow import Clock, Phase, Task, follow, versions
+from score3d.loop import StepInfo
 from score3d.prompts import PromptBook
-from score3d.report.run_report import write_report
-from score3d.runs.checkpoint import Checkpoint, save_checkpoint
-from score3d.runs.folder import MetricsLog, RunFolder, write_summary
+from score3d.report.run_report import write_report_or_note
+from score3d.runs.checkpoint import Checkpoint
+from score3d.runs.folder import RunFolder, write_summary
 from score3d.scenes.image import ImageScene
 from score3d.scenes.nerf import NerfScene
 from score3d.scenes.photograph import photograph
@@ -36,29 +34,7 @@ from score3d.teachers.latent import LatentTeacher
 
 __all__ = ["Phase", "generate"]
 
-FIRST_PREVIEW = 4  # a person should see something within seconds
 JUDGED_VIEWS = 8
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A new phase begins: "load", "optimise", "export", "judge" or "done". note: for people."""
-
-    name: str
-    note: str = ""
-
-
-class _Clock:
-    """Seconds per phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        now = time.perf_counter()
-        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + now - self._last, 3)
-        self._last = now
 
 
 def generate(
@@ -75,7 +51,7 @@ def generate(
     and what returns the scene, to be looked at. Raises PromptError,
     TeacherError, ConfigError, Diverged, OSError.
     """
-    clock = _Clock()
+    clock = Clock()
     yield Phase("load", f"teacher {config.teacher.name}")
     device = build.build_device(config.run.device)
     found = build.find_checkpoint(config, device)
@@ -91,43 +67,17 @@ def generate(
         teacher.release_text()
     spec = build.build_spec(config, teacher)
     write_text(folder.config, to_toml(config))
-    metrics, start = MetricsLog(folder.metrics), 0
-    if checkpoint:
-        scene.load_state_dict(checkpoint.tensors)
-        rule.load_state_dict(checkpoint.tensors)
-        start = checkpoint.step
-        metrics.truncate(start)
     clock.lap("load")
-    status, done = "complete", start
-    phases: dict[str, float] = {}
-    told = 0
-    first = start + FIRST_PREVIEW
-    yield Phase("optimise", f"steps {start} to {config.run.steps}")
-    less: list[str] = []
-    for info in optimise_in_memory(scene, teacher, prompts, rule, spec, start, device, less.append):
-        while len(less) > told:
-            yield Phase("optimise", less[told])
-            told += 1
-        done = info.step + 1
-        for name, value in info.seconds.items():
-            phases[name] = phases.get(name, 0.0) + value
-        metrics.append(_record(info))
-        if done == first or done % config.run.preview_every == 0:
-            _preview(folder, scenes[0], config)
+
+    def look(done: int) -> None:
         if not isinstance(scenes[0], ImageScene):
             watch(done, scenes[0].splats)
-        stop = should_stop() if done < config.run.steps else ""
-        if done % config.run.checkpoint_every == 0 or stop or done == config.run.steps:
-            save_checkpoint(
-                folder.checkpoint,
-                done,
-                scene.state_dict() | rule.state_dict(),
-                {"prompt": config.run.prompt},
-            )
-        yield info
-        if stop:
-            status = stop
-            break
+
+    went = yield from follow(
+        Task(scene, teacher, prompts, rule, spec),
+        config, folder, checkpoint, device, should_stop,
+        preview=lambda: _preview(folder, scenes[0], config), each=look,
+    )  # fmt: skip
     clock.lap("optimise")
     yield Phase("export")
     scene.prune(config.scene.final_prune)
@@ -135,15 +85,13 @@ def generate(
     clock.lap("export")
     summary: dict[str, Any] = {
         "prompt": config.run.prompt,
-        "status": status,
-        "steps": done,
+        **went.summary(),
         "gaussians": sum(e.gaussians for e in exports),
         "seed": config.run.seed,
         "seconds": clock.seconds,
-        "step_seconds": {k: round(v, 3) for k, v in phases.items()},
-        "notes": [note for e in exports for note in e.notes] + less,
-        "versions": _versions(),
-    } | ({"resumed_at": start} if checkpoint else {})
+        "notes": [note for e in exports for note in e.notes] + went.notes,
+        "versions": versions(),
+    } | ({"resumed_at": checkpoint.step} if checkpoint else {})
     cache = getattr(teacher, "cache", None)
     if cache is not None:
         summary["prompt_cache"] = {"hits": cache.hits, "misses": cache.misses}
@@ -159,26 +107,14 @@ def generate(
         ]  # fmt: skip
     clock.lap("judge")
     write_summary(folder.summary, summary)
-    _report(folder, summary)
-    yield Phase("done", status)
+    write_report_or_note(folder.path, summary)
+    yield Phase("done", went.status)
 
 
 def _all_sides() -> Cameras:
     """Cameras that between them see every phrase of a view there is."""
     angles = torch.cartesian_prod(torch.arange(0.0, 360.0, 15.0), torch.arange(-30.0, 91.0, 15.0))
     return orbit(angles[:, 0], angles[:, 1], 2.0, 40.0, 8, 8)
-
-
-def _record(info: StepInfo) -> dict[str, Any]:
-    """One line of metrics.jsonl: nothing that depends on the machine's speed, so that a resumed
-    run writes the same file as an uninterrupted one."""
-    record = {
-        "step": info.step,
-        "grad_norm": info.grad_norm,
-        "t": info.t,
-        "gaussians": info.primitives,
-    }
-    return record | ({"skipped": info.skipped} if info.skipped else {})
 
 
 def _preview(folder: RunFolder, scene: Any, config: Config) -> None:
@@ -270,23 +206,3 @@ def _judge(teacher: Teacher, config: Config, views: np.ndarray) -> dict[str, Any
         material=thing.material,
         azimuths=np.arange(len(views)) * 360.0 / len(views) if sided else None,
     )
-
-
-def _report(folder: RunFolder, summary: dict[str, Any]) -> None:
-    """Write report.html; whatever is wrong with a page about the run must not fail the run."""
-    try:
-        write_report(folder.path)
-    except Exception as error:
-        summary["notes"] = [*summary["notes"], f"no report.html: {error}"]
-        write_summary(folder.summary, summary)
-
-
-def _versions() -> dict[str, str]:
-    names = ("score3d", "torch", "diffusers", "transformers", "gsplat", "numba")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from score3d.distill.equation import Rule, ask, combine
-from score3d.draw import DrawSpec, draw_at
-from score3d.prompts import PromptBook
+from score3d.draw import Draw, DrawSpec, draw_at
+from score3d.prompts import Conditioning, PromptBook
 from score3d.scenes.base import Render, Scene
 from score3d.teachers.base import Teacher, at_step
 
-__all__ = ["Diverged", "StepInfo", "optimise", "optimise_in_memory"]
+__all__ = ["Diverged", "Source", "StepInfo", "optimise", "optimise_in_memory"]
+
+# source(cond, teacher, draw) -> cond that also says what these views show before the edit
+Source = Callable[[Conditioning, Teacher, Draw], Conditioning]
 
 
 class Diverged(RuntimeError):
@@ -83,8 +86,11 @@ def optimise(
     start: int = 0,
     device: torch.device | str = "cpu",
     patience: int = 5,
+    source: Source | None = None,
 ) -> Iterator[StepInfo]:
     """Optimise `scene` from step `start` to `spec.steps`, yielding after each step.
+
+    source: for edits, adds to each step's conditioning what is being edited.
 
     A step with a value that is not finite is not applied: the parameters stay as the last good
     step left them. After `patience` such steps in a row, raises Diverged with the step, the
@@ -100,6 +106,8 @@ def optimise(
         z = seen.encode(view.rgb) if view.latents is None else view.latents
         clock.append(time.perf_counter())
         cond = prompts.at(draw.views, rule.opposites)
+        if source is not None:
+            cond = source(cond, seen, draw)
         asked = ask(seen, z.detach(), cond, draw, view, rule)
         asked = replace(asked, rows=partial(_rows, view, z, list(scene.parameters().values())))
         grad = combine(seen, asked, rule)
@@ -145,6 +153,7 @@ def optimise_in_memory(
     start: int = 0,
     device: torch.device | str = "cpu",
     told: Callable[[str], None] = lambda note: None,
+    source: Source | None = None,
 ) -> Iterator[StepInfo]:
     """`optimise`, but a step for which the device's memory is too small is taken again, with its
     own random numbers, after the teacher has found a way to use less (`use_less_memory`).
@@ -154,7 +163,8 @@ def optimise_in_memory(
     step = start
     while True:
         try:
-            for info in optimise(scene, teacher, prompts, rule, spec, step, device):
+            steps = optimise(scene, teacher, prompts, rule, spec, step, device, source=source)
+            for info in steps:
                 step = info.step + 1
                 yield info
             return

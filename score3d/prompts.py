@@ -70,8 +70,12 @@ def opposite_weights(azimuth: float) -> tuple[float, float]:
 class PromptBook:
     """Embeds "<prompt>, <view phrase>" once per distinct phrase and hands them out by view."""
 
-    def __init__(self, teacher: Teacher, prompt: str, negative: str = "") -> None:
-        self.teacher, self.prompt = teacher, prompt
+    def __init__(
+        self, teacher: Teacher, prompt: str, negative: str = "", angles: bool = True
+    ) -> None:
+        """angles: False leaves the view phrases out, for pictures that are no views of an object
+        and for instructions."""
+        self.teacher, self.prompt, self.angles = teacher, prompt, angles
         self._negative = teacher.embed([negative])
         self._known: dict[str, Tensor] = {}
         self._embedding("")  # an unknown word should fail here, not at the first step
@@ -88,7 +92,9 @@ class PromptBook:
         object seen from the front and from the view's own flank, at the view's elevation."""
         angles = list(zip(views.azimuth.tolist(), views.elevation.tolist(), strict=True))
         style = self.teacher.view_style
-        if style == "grid":
+        if not self.angles:
+            phrases = [""] * len(angles)
+        elif style == "grid":
             phrases = [grid_phrase(*angles[i - i % 4]) for i in range(len(angles))]
         else:
             phrases = [view_phrase(a, e, style) for a, e in angles]

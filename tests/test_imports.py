@@ -12,9 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "score3d"
 # Layer of each part: a module may import its own part and parts below it.
 BELOW = {
     "cli": {"*"},
-    "generate": {"build", "loop", "runs", "files", "evaluate", "config", "cameras", "prompts",
-                 "report", "scenes", "teachers"},
-    "build": {"build_rewards", "config", "distill", "draw", "evaluate", "scenes", "teachers"},
+    "checkpoints": {"build", "config"},
+    "edit": {"build", "cameras", "checkpoints", "config", "distill", "draw", "evaluate", "files",
+             "follow", "loop", "prompts", "render", "report", "runs", "scenes", "teachers"},
+    "generate": {"build", "follow", "loop", "runs", "files", "evaluate", "config", "cameras",
+                 "prompts", "report", "scenes", "teachers"},
+    "follow": {"config", "distill", "draw", "loop", "prompts", "runs", "scenes", "teachers"},
+    "build": {"build_rewards", "config", "distill", "draw", "evaluate", "files", "scenes",
+              "teachers"},
     "build_rewards": {"config", "distill", "evaluate"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},

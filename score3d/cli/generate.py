@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -182,7 +181,8 @@ def _begin_recipe(
     folder = out or Path("runs") / f"{slug(prompt)}-{Path(name).stem}"
 
     def check(config: "Config") -> None:
-        from score3d.build import check_checkpoint, validate
+        from score3d.build import validate
+        from score3d.checkpoints import check_checkpoint
 
         _check_words(config)
         check_checkpoint(config)
@@ -241,7 +241,8 @@ def _start(
     _check_words(config)
     with Progress(config.run.steps, quiet or as_json) as progress:
         progress.phase("load", "libraries")
-        from score3d.build import check_checkpoint, validate
+        from score3d.build import validate
+        from score3d.checkpoints import check_checkpoint
 
         check_checkpoint(config)
         validate(config)
@@ -291,80 +292,11 @@ def _follow(
     quiet: bool,
     live: bool,
 ) -> None:
-    """Consume the run's events: progress, time limit, signals, closing lines."""
-    from score3d.cli.progress import Progress
+    from score3d.cli.following import follow_events
 
-    received: list[int] = []
+    def events(*hooks: Any) -> Any:
+        from score3d.generate import generate
 
-    def on_signal(number: int, frame: object) -> None:
-        if received:
-            os._exit(128 + number)  # the second one means now
-        received.append(number)
-        sys.stderr.write(
-            "score3d: stopping; a checkpoint and the files so far follow. Again to quit now\n"
-        )
+        return generate(config, folder, checkpoint, *hooks)
 
-    def should_stop() -> str:
-        if received:
-            return "interrupted"
-        late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
-        return "time limit" if late else ""
-
-    watch = []
-    if live:
-        from score3d.report.live_view import LiveView
-
-        view = LiveView(config.run.prompt)
-        sys.stderr.write(f"score3d: live view at {view.url}\n")
-        watch = [view.watch]
-    handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        unit = "cells" if config.scene.kind == "nerf" else "Gaussians"
-        with Progress(config.run.steps, quiet or as_json, unit) as progress:
-            progress.phase("load")
-            from score3d.generate import Phase, generate
-
-            for event in generate(config, folder, checkpoint, should_stop, *watch):
-                if isinstance(event, Phase):
-                    progress.phase(event.name, event.note)
-                else:
-                    progress.step(event)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    summary = json.loads(folder.summary.read_text())
-    if as_json:
-        typer.echo(json.dumps(summary | {"folder": str(folder.path)}, indent=2))
-    elif not quiet:
-        _closing(folder, summary)
-    if received:
-        raise typer.Exit(128 + received[0])
-
-
-def _closing(folder: Any, summary: dict[str, Any]) -> None:
-    seconds = summary["seconds"]
-    total = sum(seconds.values())
-    parts = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-    what = f"{summary['gaussians']} Gaussians" if summary["gaussians"] else "a picture"
-    typer.echo(f"{summary['status']}: {what} in {total:.0f} s ({parts})")
-    if "judge" in summary:
-        judge = summary["judge"]
-        colour = f", colour right in {judge['colour']:.0%}" if "colour" in judge else ""
-        typer.echo(f"judge: shape right in {judge['shape']:.0%} of 8 views{colour}")
-    for note in summary["notes"]:
-        typer.echo(f"note: {note}")
-    names = (
-        "report.html",
-        "scene.ply",
-        "mesh.glb",
-        "contact_sheet.png",
-        "turntable.mp4",
-        "turntable.webp",
-        "picture.png",
-    )
-    others = [p["folder"] for p in summary.get("particles", [])[1:]]
-    for name in (*names, *others):
-        if (folder.path / name).exists():
-            typer.echo(f"  {folder.path / name}")
-    if summary["status"] != "complete":
-        typer.echo(f"continue with: score3d generate --resume {folder.path}")
+    follow_events(events, config, folder, "generate", max_minutes, started, as_json, quiet, live)

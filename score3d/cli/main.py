@@ -8,11 +8,13 @@ from score3d.cli import (
     compare,
     compress,
     doctor,
+    edit_pictures,
     evaluate,
     export,
     generate,
     losses,
     render,
+    segment,
     teachers,
     view,
 )
@@ -26,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate.generate)
+app.add_typer(edit_pictures.app, name="edit")
 app.command("eval")(evaluate.evaluate)
 app.command()(export.export)
 app.command()(render.render)
@@ -34,6 +37,7 @@ app.command()(compare.compare)
 app.command()(batch.batch)
 app.command()(compress.compress)
 app.command()(doctor.doctor)
+app.command()(segment.segment)
 app.command()(teachers.teachers)
 app.command()(losses.losses)
 app.command()(cite.cite)

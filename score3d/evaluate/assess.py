@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from score3d.cameras import turntable
 from score3d.evaluate.geometry import compare_geometry
-from score3d.evaluate.judge import Judge
+from score3d.evaluate.judge import measuring_judge
 from score3d.evaluate.two_tower import TwoTower
 from score3d.evaluate.verdict import score_views
 from score3d.files.splats import Splats
@@ -41,9 +41,8 @@ class Assessor:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        second, pair = resource("assets", "second-judge"), resource("assets", "two-tower")
-        self.judged_by = "second judge" if second.is_dir() else "first judge"
-        self.judge = Judge(second if second.is_dir() else None)
+        pair = resource("assets", "two-tower")
+        self.judge, self.judged_by = measuring_judge()
         self.two_tower = TwoTower(pair) if pair.is_dir() else None
         self.without = [] if self.two_tower else ["R-precision", "view consistency"]
         self._pool = [f"a {c} {n}" for n in world.nouns for c in world.colours]

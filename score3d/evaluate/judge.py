@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.resources import resource
 
-__all__ = ["Judge", "Verdict"]
+__all__ = ["Judge", "Verdict", "measuring_judge"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class Verdict:
     azimuths: list[float]
     noun_probabilities: Tensor
     colour_probabilities: Tensor
+
+
+def measuring_judge() -> "tuple[Judge, str]":
+    """The judge to measure with, and what it is called: the second one, which no reward sees,
+    where it is installed."""
+    second = resource("assets", "second-judge")
+    return (Judge(second), "second judge") if second.is_dir() else (Judge(), "first judge")
 
 
 class Judge:

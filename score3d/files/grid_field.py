@@ -54,7 +54,7 @@ class GridField:
         """Colour before activation [M, 3]."""
         at = self._at(points)
         rgb = [map_coordinates(c, at, order=1, mode="nearest") for c in self.raw_colour]
-        return np.stack(rgb, axis=1)
+        return np.stack(rgb, axis=1).astype(np.float32)
 
     def opacity_seen_along(self, axis: int, u: NDArray, v: NDArray) -> FloatArray:
         """What a viewer sees from far away along an axis: alpha at u x v, shape [U, V], in [0, 1).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from score3d.citations import cited
 from score3d.config import load_config
@@ -12,8 +13,9 @@ from score3d.files.atomic import write_text
 from score3d.report.curves import line_chart, shares
 from score3d.report.facts import RunFacts, read_facts
 from score3d.report.page import Html, escape, moving, page, picture, size_text, table
+from score3d.runs.folder import write_summary
 
-__all__ = ["report_page", "write_report"]
+__all__ = ["report_page", "write_report", "write_report_or_note"]
 
 VIEWER_LIMIT = 200_000  # splats; a page with more takes long to open
 
@@ -26,6 +28,16 @@ def write_report(folder: str | Path) -> Path:
     target = Path(folder) / "report.html"
     write_text(target, report_page(read_facts(folder)))
     return target
+
+
+def write_report_or_note(folder: str | Path, summary: dict[str, Any]) -> None:
+    """`write_report`, but whatever is wrong with a page about the run does not fail the run: it
+    becomes one more of the summary's notes."""
+    try:
+        write_report(folder)
+    except Exception as error:
+        summary["notes"] = [*summary["notes"], f"no report.html: {error}"]
+        write_summary(Path(folder) / "summary.json", summary)
 
 
 def report_page(facts: RunFacts) -> str:

@@ -4,7 +4,8 @@ A run folder holds config.toml (always, it is what makes a folder a run), metric
 summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp,
 checkpoint/, and field.npz if the scene is a radiance field. A run of n particles holds the first
 one's files there and the others' in particle-1/ to particle-<n-1>/; a run of a picture holds
-picture.png instead of a scene.
+picture.png instead of a scene; edits of panoramas and videos hold panorama.png, or video with the
+ending of what was edited.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ RUN_FILES = (
     "turntable.mp4",
     "turntable.webp",
     "picture.png",
+    "panorama.png",
+    "video.mp4",
+    "video.webm",
+    "video.gif",
+    "comparison.mp4",
 )
 
 
@@ -199,6 +205,11 @@ class RunFolder:
     def picture(self) -> Path:
         """picture.png: what a run of a picture made."""
         return self.path / "picture.png"
+
+    @property
+    def panorama(self) -> Path:
+        """panorama.png: what the edit of a panorama made."""
+        return self.path / "panorama.png"
 
     def particle(self, number: int) -> RunFolder:
         """Where the files of particle `number` (from 0) lie; not locked, not created."""

@@ -1,8 +1,9 @@
 """A scene of 3D Gaussians (Kerbl et al. 2023, arXiv 2308.04079)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from score3d.scenes.compactness import Compactness
 __all__ = ["SH_C0", "GaussianOptions", "GaussianScene"]
 
 SH_C0 = 0.28209479177387814  # the constant of the degree-0 spherical harmonic
+DARKEST = 1e-3  # a quarter of a level of an 8-bit picture
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class GaussianOptions:
     deviations are clamped into this range. bound: means stay in a ball of this radius.
     opacity_weight, scale_weight: weights of the mean opacity and the mean scale (over its
     maximum) in the regulariser; they are relative to the gradient of the distillation.
+    lift_black: keep the direction-independent colour of what may change above black: beyond it
+    the renderer's max(colour, 0) passes no gradient on, and a red car can never become blue.
     """
 
     count: int = 2500
@@ -46,6 +50,19 @@ class GaussianOptions:
     bound: float = 0.62
     opacity_weight: float = 0.0
     scale_weight: float = 0.0
+    lift_black: bool = False
+
+    def around(self, splats: Splats) -> "GaussianOptions":
+        """The same with the degree of `splats`, and bounds that touch nothing of them."""
+        low, high = (math.exp(float(f(splats.log_scales))) for f in (np.min, np.max))
+        reach = float(np.linalg.norm(splats.means.astype(np.float64), axis=1).max())
+        return replace(
+            self,
+            sh_degree=splats.sh_degree,
+            min_scale=max(min(self.min_scale, low / 2), 1e-30),
+            max_scale=max(self.max_scale, high * 2),
+            bound=max(self.bound, reach * 2),
+        )
 
 
 class GaussianScene:
@@ -62,8 +79,13 @@ class GaussianScene:
         device: torch.device | str = "cpu",
         splats: Splats | None = None,
         geometry: bool = False,
+        frozen: Tensor | None = None,
     ) -> None:
-        """geometry: renders carry depth and Gaussians, for losses that need them."""
+        """geometry: renders carry depth and Gaussians, for losses that need them. frozen [N]
+        (bool): Gaussians that keep every bit; only without an adaptation. Raises ValueError."""
+        if frozen is not None and isinstance(adaptation, Gradient | Mcmc):
+            raise ValueError("Gaussians cannot be kept while others are added and removed")
+        self.frozen = None if frozen is None else frozen.to(device)
         self.options, self.adaptation, self.steps = options, adaptation, steps
         self.geometry = geometry
         values = _from_splats(splats) if splats is not None else _ball(options, seed)
@@ -137,11 +159,20 @@ class GaussianScene:
         share = min(1.0, step / max(1, self.steps))
         lr = o.lr_means * (o.lr_means_end / o.lr_means) ** share
         self.optimizers["means"].param_groups[0]["lr"] = lr
-        for optimizer in self.optimizers.values():
+        for name, optimizer in self.optimizers.items():
+            grad = self.params[name].grad
+            if self.frozen is not None and grad is not None:
+                grad[self.frozen] = 0.0  # Adam's step is then exactly 0, having never moved
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self.params["scales"].clamp_(math.log(o.min_scale), math.log(o.max_scale))
+            if o.lift_black:
+                floor = (DARKEST - 0.5) / SH_C0
+                dark = self.params["sh0"] < floor
+                if self.frozen is not None:
+                    dark &= ~self.frozen[:, None, None]
+                self.params["sh0"].masked_fill_(dark, floor)
             means = self.params["means"]
             means.mul_((o.bound / means.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1))
 

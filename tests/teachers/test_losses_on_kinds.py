@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from score3d import build
+from score3d.checkpoints import check_checkpoint
 from score3d.config import ConfigError, load_config
 from score3d.loop import optimise
 from score3d.prompts import PromptBook
@@ -31,9 +32,9 @@ def test_two_steps(checkpoints, monkeypatch, kind, loss):
     build.validate(config)
     if (kind, loss) == ("multi-view", "gsd"):
         with pytest.raises(ConfigError, match="pairs single views"):
-            build.check_checkpoint(config)
+            check_checkpoint(config)
         return
-    build.check_checkpoint(config)
+    check_checkpoint(config)
     teacher = build.build_teacher(config, torch.device("cpu"))
     if (kind, loss) == ("flow", "vsd"):
         with pytest.raises(TeacherError, match="needs a teacher with a diffusers UNet"):

@@ -1,0 +1,143 @@
+"""Pictures that exist, to be edited: one, the windows of a panorama, or the frames of a film.
+
+What is optimised is a change on the logits of the colours, as coarse as the teacher sees: detail
+finer than that stays the original's, and where the change is 0 so does every bit.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from score3d.cameras import Cameras
+from score3d.draw import Draw
+from score3d.files.splats import Splats
+from score3d.scenes.base import Render
+
+__all__ = ["CanvasScene", "Layout"]
+
+Layout = Literal["frames", "strip", "ring"]
+EDGE = 0.5 / 255  # colours nearer to 0 and 1 than half a level have no useful logit
+
+
+class CanvasScene:
+    """F pictures of one size. source [F,3,H,W] in [0,1]; side: of what the teacher sees, pixels.
+
+    layout "frames": a view is a whole picture, made square by repeating its edge; azimuth a shows
+    number floor(a F / 360). "strip", "ring": F = 1, a view is a square window of full height that
+    starts at the share a / 360 of the width; a ring goes on where it ends.
+    Raises ValueError for a strip or ring that is not at least as wide as high.
+    """
+
+    def __init__(
+        self,
+        source: Tensor,
+        side: int,
+        lr: float,
+        layout: Layout = "frames",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        height, width = source.shape[-2:]
+        if layout != "frames" and width < height:
+            raise ValueError(f"a panorama is wider than high, not {width} x {height}")
+        scale = side / (max(height, width) if layout == "frames" else height)
+        self.size = max(1, round(height * scale)), max(1, round(width * scale))
+        self.source, self.side, self.layout, self.lr = source.to(device), side, layout, lr
+        small = functional.interpolate(self.source, self.size, mode="area")
+        self.seen = small if scale < 1 else self._resized(self.source, self.size)
+        self.change = torch.nn.Parameter(torch.zeros_like(self.seen))
+        self.optimizer = self._new_optimizer()
+
+    def _new_optimizer(self) -> torch.optim.Adam:
+        return torch.optim.Adam([self.change], lr=self.lr, betas=(0.9, 0.99), eps=1e-15)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def _resized(self, pictures: Tensor, size: tuple[int, int]) -> Tensor:
+        """[F,3,h,w] at another size; a ring has no end to be smoothed at."""
+        if pictures.shape[-2:] == size:
+            return pictures
+        if self.layout != "ring":
+            return functional.interpolate(pictures, size, mode="bilinear", align_corners=False)
+        pad, times = 2, size[1] / pictures.shape[-1]
+        padded = functional.pad(pictures, (pad, pad, 0, 0), mode="circular")
+        # sample positions of the unpadded resize, shifted by the padding
+        x = (torch.arange(size[1]) + 0.5) / times - 0.5 + pad
+        y = (torch.arange(size[0]) + 0.5) * pictures.shape[-2] / size[0] - 0.5
+        x = 2 * (x + 0.5) / padded.shape[-1] - 1
+        y = 2 * (y + 0.5) / pictures.shape[-2] - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None].to(pictures)
+        return functional.grid_sample(
+            padded, grid.expand(len(pictures), -1, -1, -1), padding_mode="border",
+            align_corners=False,
+        )  # fmt: skip
+
+    def offset(self, azimuth: float) -> int:
+        """The first column, of the small canvas, of the window at `azimuth` degrees."""
+        width = self.size[1]
+        room = width if self.layout == "ring" else width - self.side + 1
+        return int(azimuth % 360.0 / 360.0 * room)
+
+    def render(self, views: Cameras, background: Tensor) -> Render:
+        """[B,3,side,side]; opaque, so the background does not matter."""
+        edited = _changed(self.seen, self.change)
+        rows = []
+        for azimuth in views.azimuth.tolist():
+            if self.layout == "frames":
+                picture = edited[int(azimuth % 360.0 / 360.0 * len(edited))]
+                down, right = self.side - self.size[0], self.side - self.size[1]
+                around = (right // 2, right - right // 2, down // 2, down - down // 2)
+                rows.append(functional.pad(picture[None], around, mode="replicate")[0])
+            else:
+                columns = (self.offset(azimuth) + torch.arange(self.side)) % self.size[1]
+                rows.append(edited[0, :, :, columns.to(edited.device)])
+        rgb = torch.stack(rows)
+        return Render(rgb, torch.ones_like(rgb[:, :1]), {})
+
+    def regulariser(self, view: Render) -> Tensor:
+        return self.change.new_zeros(())
+
+    def step(self, step: int) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def adapt(self, draw: Draw, view: Render) -> None:
+        """A picture does not grow."""
+
+    def parameters(self) -> dict[str, Tensor]:
+        return {"change": self.change}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        moments = self.optimizer.state.get(self.change, {})
+        return {"param.change": self.change.detach()} | {f"adam.{k}": v for k, v in moments.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.change.data.copy_(state["param.change"])
+        self.optimizer = self._new_optimizer()
+        moments = {
+            k.removeprefix("adam."): v.clone() for k, v in state.items() if k.startswith("adam.")
+        }
+        if moments:
+            self.optimizer.state[self.change] = moments
+
+    def prune(self, min_opacity: float) -> int:
+        return 0
+
+    def splats(self) -> Splats:
+        raise ValueError("a picture has no Gaussians")
+
+    @torch.no_grad()
+    def pictures(self) -> NDArray[np.float32]:
+        """The edited pictures [F,H,W,3] in [0,1], at the size of the source."""
+        height, width = self.source.shape[-2:]
+        change = self._resized(self.change, (height, width))
+        rgb = torch.where(change == 0, self.source, _changed(self.source, change))
+        return rgb.permute(0, 2, 3, 1).float().cpu().numpy()
+
+
+def _changed(rgb: Tensor, change: Tensor) -> Tensor:
+    return torch.sigmoid(torch.logit(rgb, EDGE) + change)
