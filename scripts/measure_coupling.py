@@ -22,7 +22,7 @@ from score3d.edit.original import Original
 from score3d.edit.picture import canvas_task
 from score3d.edit.session import judged, open_session, planned
 from score3d.evaluate.seams import seam_energy
-from score3d.files.mesh_splats import discs
+from score3d.files.surfels import surfels
 from score3d.follow import Task
 from score3d.loop import optimise
 from score3d.scenes.photograph import photograph
@@ -54,7 +54,8 @@ def solid(noun, seed, count=3000):
     u = rng.random((count, 2))
     u = np.where(u.sum(1, keepdims=True) > 1, 1 - u, u)
     points = corners[face, 0] + (u[:, :, None] * edges[face]).sum(1)
-    return discs(points, normals[face], shape.face_colours[face], areas.sum())
+    spacing = float(np.sqrt(areas.sum() / len(points)))
+    return surfels(points, normals[face], shape.face_colours[face], spacing)
 
 
 def settings(what, noun, seed, steps):

@@ -16,7 +16,7 @@ import torch
 
 from score3d.cameras import sphere
 from score3d.edit.lifting import coverage, label_weights, vote
-from score3d.files.mesh_splats import discs
+from score3d.files.surfels import surfels
 from score3d.render import rasterization, warm_up
 from score3d.world.clouds import sample_surface
 from score3d.world.shapes import SIMPLE, build
@@ -40,7 +40,8 @@ def scene(seed, count=3000):
         rng.bit_generator.state = state  # the faces that sample_surface drew
         face = rng.choice(len(shape.faces), count, p=areas / areas.sum())
         points = points + np.array([x, 0, 0])
-        parts.append(discs(points, normals[face], shape.face_colours[face], areas.sum()))
+        spacing = float(np.sqrt(areas.sum() / len(points)))
+        parts.append(surfels(points, normals[face], shape.face_colours[face], spacing))
     names = ("means", "quats", "log_scales", "logit_opacities", "sh")
     joined = type(parts[0])(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
     return joined, np.repeat([0, 1], count)

@@ -40,7 +40,8 @@ class SurfelError(ValueError):
 
 
 def surfels(points: NDArray, normals: NDArray, rgb: NDArray, spacing: float) -> Splats:
-    """Flat Gaussians at points [N, 3] across unit normals [N, 3], colours rgb [N, 3] in [0, 1].
+    """Flat Gaussians at points [N, 3] across normals [N, 3], of any length, in colours rgb [N, 3]
+    in [0, 1].
 
     spacing: mean distance of neighbours, world units, > 0.
     """
@@ -54,8 +55,10 @@ def surfels(points: NDArray, normals: NDArray, rgb: NDArray, spacing: float) -> 
 
 
 def _turn_z_to(normals: NDArray) -> NDArray[np.float64]:
-    """The quaternions (w, x, y, z) [N, 4] that turn +z to unit normals by the shortest way."""
-    x, y, z = np.asarray(normals, np.float64).T
+    """The quaternions (w, x, y, z) [N, 4] that turn +z to normals by the shortest way."""
+    normals = np.asarray(normals, np.float64)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    x, y, z = (normals / np.maximum(lengths, 1e-30)).T
     quats = np.stack([1 + z, -y, x, np.zeros_like(z)], axis=1)
     quats[z < -1 + 1e-9] = (0, 1, 0, 0)  # half a turn, about any axis across
     return quats / np.linalg.norm(quats, axis=1, keepdims=True)
