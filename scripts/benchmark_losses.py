@@ -1,9 +1,8 @@
-"""The losses side by side: variance, agreement of views, cost, and whole runs.
+"""The losses side by side: variance, agreement of views, and cost.
 
     python scripts/benchmark_losses.py variance    --results docs/results/losses-variance
     python scripts/benchmark_losses.py agreement   --results docs/results/losses-agreement
     python scripts/benchmark_losses.py cost        --results docs/results/losses-cost
-    python scripts/benchmark_losses.py end-to-end  --results docs/results/losses-end-to-end
 
 Every measured cell is a JSON file in --cache, named by a hash of all that it depends on (the
 teacher's weights among it): a second call continues, another teacher starts afresh. All losses
@@ -16,7 +15,7 @@ the rows of the teacher's network per view, the cost that no other load on a mac
 agreement: pairs of views a few degrees apart; the cosine of their warped gradients with iid and
 with consistent noise; and how often views' gradients on the scene conflict.
 cost: seconds per step relative to SDS, losses in turn, and rows of the network per step.
-end-to-end: whole runs, at equal steps and at equal seconds.
+Whole runs are `benchmark_runs.py`'s.
 """
 
 import argparse
@@ -32,10 +31,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from losses_tables import against_sds, interval, markdown, moments, paired, summary
+from losses_tables import interval, markdown, moments, paired, summary
 
 from score3d import build
-from score3d.cameras import orbit, turntable
+from score3d.cameras import orbit
 from score3d.config import Config, load_config
 from score3d.distill.consistency.gradient import agreement
 from score3d.distill.couple.upgrad import upgrad_weights
@@ -43,14 +42,9 @@ from score3d.distill.equation import Rule, ask, combine
 from score3d.distill.noise.consistent import Consistent
 from score3d.draw import draw_at
 from score3d.evaluate.judge import Judge
-from score3d.files.ply import read_ply
-from score3d.generate import generate
 from score3d.loop import optimise, view_rows
 from score3d.prompts import PromptBook
 from score3d.resources import resource
-from score3d.runs.folder import RunFolder
-from score3d.scenes.photograph import photograph
-from score3d.teachers.embedded import load_world
 from score3d.teachers.grid import GridTeacher
 
 VERSION = 1  # of the measurements: a change here makes every cached cell stale
@@ -329,7 +323,14 @@ def _conflict_cell(args, cells, teacher, config: Config) -> dict:
 
 def cost(args: argparse.Namespace, cells: Cells) -> dict:
     names = args.losses
-    cell = _cost_of(args, cells)
+    cell = cells.get(
+        partial(_cost_cell, args, args.losses),
+        kind="cost",
+        losses=args.losses,
+        rounds=args.rounds,
+        overrides=args.overrides,
+        preset=args.preset,
+    )
     table = []
     for name in names:
         own, sds = np.array(cell["seconds"][name]), np.array(cell["seconds"]["sds"])
@@ -369,101 +370,9 @@ def _cost_cell(args: argparse.Namespace, names: list[str]) -> dict:
     return {"seconds": seconds, "rows": counted}
 
 
-# ---- end to end ------------------------------------------------------------------------------
-
-
-def end_to_end(args: argparse.Namespace, cells: Cells) -> dict:
-    """Whole runs at equal steps and, if --seconds is given, at equal time."""
-    table, step_time = [], {}
-    for budget in ("steps", "seconds")[: 2 if args.seconds else 1]:
-        for name in args.losses:
-            settings = []
-            if budget == "seconds":
-                if not step_time:
-                    step_time = _step_times(args, cells)
-                settings = [f"run.steps={max(10, round(args.seconds / step_time[name]))}"]
-            elif args.steps:
-                settings = [f"run.steps={args.steps}"]
-            runs = []
-            for prompt in args.prompts:
-                for seed in range(args.seeds):
-                    config = configured(args, name, settings, prompt=prompt, seed=seed)
-                    runs.append(
-                        cells.get(
-                            partial(_run_cell, cells, config),
-                            kind="run",
-                            estimator=f"{name} {prompt} {seed}",
-                            config=config.model_dump(mode="json"),
-                        )
-                    )
-            rewarded = config.distill.weight.startswith("reward")
-            table.append(
-                {
-                    "budget": budget,
-                    "loss": name,
-                    "steps": config.run.steps,
-                    "rewarded": rewarded,
-                    "runs": runs,
-                }
-            )
-    return {"table": [against_sds(row, table) for row in table]}
-
-
-def _cost_of(args: argparse.Namespace, cells: Cells) -> dict:
-    return cells.get(
-        partial(_cost_cell, args, args.losses),
-        kind="cost",
-        losses=args.losses,
-        rounds=args.rounds,
-        overrides=args.overrides,
-        preset=args.preset,
-    )
-
-
-def _step_times(args: argparse.Namespace, cells: Cells) -> dict[str, float]:
-    found = _cost_of(args, cells)
-    return {name: float(np.median(v)) for name, v in found["seconds"].items()}
-
-
-def _run_cell(cells: Cells, config: Config) -> dict:
-    path = cells.folder / f"run-{cells.key(config=config.model_dump(mode='json'))}"
-    with RunFolder.create(path, overwrite=(path / "config.toml").exists()) as folder:
-        for _ in generate(config, folder):
-            pass
-        summary = json.loads(folder.summary.read_text())
-        splats = read_ply(folder.scene)
-    views = photograph(splats, turntable(8, 64, fov=config.views.fov), 1.0)
-    return {"measures": picture_measures(views, config) | {
-        "shape": summary["judge"]["shape"], "colour": summary["judge"].get("colour", np.nan),
-        "optimise_seconds": summary["seconds"]["optimise"]}}  # fmt: skip
-
-
-def picture_measures(views: np.ndarray, config: Config) -> dict[str, float]:
-    """Of turntable views [V,H,W,3] on white: saturation and share of clipped values of the
-    object's pixels, share of energy above a quarter of the Nyquist frequency, and the judge's
-    mean log-probability of the noun."""
-    high, low = views.max(-1), views.min(-1)
-    object_ = low < 0.97
-    saturation = np.where(high > 0, (high - low) / np.maximum(high, 1e-6), 0)[object_]
-    values = views[object_]
-    gray = views.mean(-1)
-    energy = np.abs(np.fft.fft2(gray - gray.mean((1, 2), keepdims=True))) ** 2
-    fy, fx = np.meshgrid(*(np.fft.fftfreq(n) for n in gray.shape[1:]), indexing="ij")
-    noun = load_world().parse(config.run.prompt).noun
-    judge = Judge()
-    said = judge(torch.from_numpy(views).permute(0, 3, 1, 2))
-    p = said.noun_probabilities[:, judge.nouns.index(noun)].clamp(min=1e-6).log()
-    return {
-        "saturation": float(saturation.mean()) if saturation.size else 0.0,
-        "clipped": float(((values < 0.01) | (values > 0.99)).mean()) if values.size else 0.0,
-        "fine detail": float(energy[:, np.hypot(fy, fx) > 0.125].sum() / energy.sum()),
-        "log p(noun)": float(p.mean()),
-    }
-
-
 # ---- command line ----------------------------------------------------------------------------
 
-KINDS = {"variance": variance, "agreement": agreements, "cost": cost, "end-to-end": end_to_end}
+KINDS = {"variance": variance, "agreement": agreements, "cost": cost}
 LOSSES = ["sds", "ssd", "vsd", "csd", "gsd", "upgrad", "reward-sds-one-step", "reward-sds",
           "reward-vsd", "gsd-vsd"]  # fmt: skip
 
@@ -505,10 +414,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=60, help="SDS steps before it is frozen")
     parser.add_argument("--teach", type=int, default=100, help="steps that students learn on it")
     parser.add_argument("--estimators", nargs="*", choices=list(ESTIMATORS), help="variance")
-    parser.add_argument("--losses", nargs="+", default=LOSSES, help="cost, end-to-end")
+    parser.add_argument("--losses", nargs="+", default=LOSSES, help="cost")
     parser.add_argument("--rounds", type=int, default=20, help="cost: steps of each loss")
-    parser.add_argument("--steps", type=int, help="end-to-end; default: the preset's")
-    parser.add_argument("--seconds", type=float, help="end-to-end: also at this equal budget")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(".cache/losses"))
     parser.add_argument("--results", type=Path, help="path without a suffix")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-__all__ = ["against_sds", "interval", "markdown", "moments", "noise_to_signal", "paired", "summary"]
+__all__ = ["interval", "markdown", "moments", "noise_to_signal", "paired", "summary"]
 
 RESAMPLES = 1000
 
@@ -85,24 +85,10 @@ def paired(values: np.ndarray, names: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-def against_sds(row: dict, table: list[dict]) -> dict:
-    """Means over runs, and paired differences to SDS at the same budget."""
-    sds = next(r for r in table if r["loss"] == "sds" and r["budget"] == row["budget"])
-    out: dict[str, Any] = {k: row[k] for k in ("budget", "loss", "steps", "rewarded")}
-    for name in row["runs"][0]["measures"]:
-        both = zip(sds["runs"], row["runs"], strict=True)
-        pair = np.array([[a["measures"][name], b["measures"][name]] for a, b in both], dtype=float)
-        found = paired(pair, ("sds", "own"))
-        out[name] = {"mean": found["own"]["mean"], "difference": found["difference"]}
-    return out
-
-
 def markdown(kind: str, report: dict, notes: list[str]) -> str:
     """The report as a page."""
     lines = [f"# Losses: {kind}", "", *[f"- {note}" for note in notes], ""]
-    writer = {
-        "variance": _variance, "agreement": _agreement, "cost": _cost, "end-to-end": _runs,
-    }[kind]  # fmt: skip
+    writer = {"variance": _variance, "agreement": _agreement, "cost": _cost}[kind]
     return "\n".join(lines + writer(report)) + "\n"
 
 
@@ -162,24 +148,3 @@ def _cost(report: dict) -> list[str]:
         for r in report["table"]
     ]
     return _table(["loss", "rows of the network per step", "time to SDS's", "95 %"], rows)
-
-
-def _runs(report: dict) -> list[str]:
-    lines = []
-    for budget in dict.fromkeys(r["budget"] for r in report["table"]):
-        rows = [r for r in report["table"] if r["budget"] == budget]
-        names = [k for k in rows[0] if k not in ("budget", "loss", "steps", "rewarded")]
-        cells = [
-            [r["loss"] + " *" * r["rewarded"], str(r["steps"])]
-            + [
-                f"{r[n]['mean']:.3f} ({r[n]['difference']['mean']:+.3f} "
-                f"{_range(r[n]['difference']['interval'], 3)})"
-                for n in names
-            ]
-            for r in rows
-        ]
-        lines += [f"## Equal {budget}", "", "Mean (difference to SDS, 95 %).", ""]
-        lines += _table(["loss", "steps", *names], cells)
-    if any(r["rewarded"] for r in report["table"]):
-        lines += ["\\* rewarded by the judge: what the judge says of it is no evidence.", ""]
-    return lines

@@ -75,7 +75,6 @@ def test_cells_are_measured_once_and_anew_for_another_teacher(tmp_path):
         ("variance", ["--estimators", "raw score", "sds", "ssd"], "| raw score | 0.02-0.20 |"),
         ("agreement", [], "| degrees apart | iid noise | consistent noise |"),
         ("cost", ["--losses", "sds", "vsd"], "| vsd | 12 |"),
-        ("end-to-end", ["--losses", "sds", "ssd", "--steps", "2", "--seconds", "0.1"], "Equal sec"),
     ],
 )
 def test_every_kind_at_its_smallest(tmp_path, capsys, kind, more, says):
