@@ -61,8 +61,6 @@ STEPS, SECONDS = ("steps",), ("seconds",)
 # In the order in which they are run: what every claim needs first.
 ARMS: dict[str, Arm] = {
     "sds": Arm(budgets=STEPS),  # under either budget the same
-    "vsd": Arm("vsd"),
-    "ssd": Arm("ssd", budgets=STEPS),  # within a few percent of SDS's time
     "sds, guidance 30": Arm(settings=("distill.guidance=30",), budgets=STEPS),
     "sds, guidance 100": Arm(settings=("distill.guidance=100",), budgets=STEPS),
     "sds, not annealed": Arm(settings=("distill.t_max_end=0.98",), budgets=STEPS),
@@ -71,15 +69,17 @@ ARMS: dict[str, Arm] = {
     "sds, single views": Arm(settings=(SINGLE,), budgets=STEPS),
     "gsd": Arm("gsd", control="sds, single views", budgets=STEPS),
     "upgrad": Arm("upgrad", budgets=STEPS),
+    "ssd": Arm("ssd", budgets=STEPS),  # within a few percent of SDS's time
+    "vsd": Arm("vsd"),
     "sds, 4 noises": Arm(settings=("distill.noises_per_view=4",)),
     "reward of 2": Arm("reward-sds-one-step", ("distill.noises_per_view=2",), budgets=STEPS),
     "reward of 4": Arm("reward-sds-one-step", control="sds, 4 noises"),
     "vsd, 3 particles": Arm("vsd", ("run.particles=3",), control="vsd", budgets=STEPS),
-    "perp-neg": Arm("perp-neg", control="sds, single views", budgets=STEPS),
-    "sds, guidance 3": Arm(settings=("distill.guidance=3",), budgets=STEPS),
     "reward of 8": Arm("reward-sds-one-step", ("distill.noises_per_view=8",), budgets=STEPS,
                        control="sds, 4 noises", prompts=4),
     "reward, 15 times": Arm("reward-sds", control="sds, 4 noises", budgets=SECONDS),
+    "perp-neg": Arm("perp-neg", control="sds, single views", budgets=STEPS),
+    "sds, guidance 3": Arm(settings=("distill.guidance=3",), budgets=STEPS),
     "gsd-vsd": Arm("gsd-vsd", control="sds, single views", budgets=SECONDS),
 }  # fmt: skip
 WHOLE = ("run.particles=3",)  # arms whose one run gives the scenes of all seeds
@@ -114,7 +114,7 @@ def step_seconds(args: argparse.Namespace, cells: Cells) -> dict[str, float]:
         return {"ratios": {n: float(np.median(np.array(v) / sds)) for n, v in took.items()}}
 
     return cells.get(measure, kind="ratios", preset=args.preset, rounds=args.rounds,
-                     overrides=args.overrides, arms=list(ARMS))["ratios"]  # fmt: skip
+                     overrides=args.overrides, arms=sorted(ARMS))["ratios"]  # fmt: skip
 
 
 def _loop(config: Config):
@@ -320,7 +320,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--rounds", type=int, default=10, help="steps of each arm to time it")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--backwards", action="store_true", help="run: the last arm first")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "N"),
+                        help="run: every Nth from the Kth, for N processes at once")  # fmt: skip
     parser.add_argument("--cache", type=Path, default=Path(".cache/losses"))
     parser.add_argument("--inputs", type=Path, default=Path("docs/results"),
                         help="report: where losses-variance.json, ... are")  # fmt: skip
@@ -334,8 +335,9 @@ def main(args: argparse.Namespace) -> None:
     if args.do == "report":
         report(args, cells)
         return
+    first, of = args.part
     runs = list(planned(args, step_seconds(args, cells)))
-    for name, _, steps, prompt, seed in reversed(runs) if args.backwards else runs:
+    for name, _, steps, prompt, seed in runs[first::of]:
         scenes_of(args, cells, name, prompt, seed, steps, make=True)
 
 
