@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from train_teacher import float_attention
 
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
@@ -107,16 +108,25 @@ def main(args: argparse.Namespace) -> None:
         )
         torch.manual_seed(args.seed)
         net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
+        net = net.to(memory_format=torch.channels_last)
+        if args.init:
+            weights = load_file(args.init / "judge.safetensors")
+            net.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
+        if args.bfloat16:
+            nn.functional.scaled_dot_product_attention = float_attention(
+                nn.functional.scaled_dot_product_attention
+            )
         optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
         has_front = torch.tensor([n not in SYMMETRIC for n in nouns])
         clock = time.time()
         for step in range(args.steps):
-            rng = np.random.default_rng([args.seed, step])
-            g = torch.Generator().manual_seed(step)
+            rng = np.random.default_rng([args.seed, args.first_step + step])
+            g = torch.Generator().manual_seed(args.first_step + step)
             index = rng.integers(0, len(data), args.batch)
             rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-            noun, colour, material, azimuth = net(augment(rgb, g))
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+                noun, colour, material, azimuth = (a.float() for a in net(augment(rgb, g)))
             truth = torch.from_numpy(truths[index])
             bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
             front = has_front[truth]
@@ -141,14 +151,17 @@ def main(args: argparse.Namespace) -> None:
                     flush=True,
                 )
         args.export.mkdir(parents=True, exist_ok=True)
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+        weights = {
+            k: (v.half() if v.is_floating_point() else v).contiguous()
+            for k, v in net.state_dict().items()
+        }
         save_file(weights, args.export / "judge.safetensors")
         labels = {
             "network": args.network,
             "nouns": nouns,
             "colours": COLOUR_NAMES,
             "materials": list(MATERIALS),
-            "steps": args.steps,
+            "steps": args.first_step + args.steps,
             "batch": args.batch,
         }
         (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
@@ -168,6 +181,9 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--init", type=Path, help="a judge of the same network to train on")
+    parser.add_argument("--first-step", type=int, default=0, help="how far that one had come")
+    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--test-only", action="store_true")
     args = parser.parse_args()

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     place = {w: i + 1 for i, w in enumerate(words)}
     data = load_training(args.data, range(args.first_shard, args.first_shard + args.shards), nouns)
     torch.manual_seed(args.seed)
-    net = TwoTowerNet(len(words) + 1)
+    net = TwoTowerNet(len(words) + 1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
     clock = time.time()
@@ -59,8 +59,10 @@ def main(args: argparse.Namespace) -> None:
             found = [place[w] for w in split_words(data.caption(int(i), rng))][:LENGTH]
             row[: len(found)] = torch.tensor(found)
         rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-        pictures, texts = net.embed_images(augment(rgb, g)), net.embed_texts(ids)
-        logits = pictures @ texts.T * net.scale.clamp(max=4.6).exp()
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            pictures = net.embed_images(augment(rgb, g))
+        texts = net.embed_texts(ids)
+        logits = pictures.float() @ texts.T * net.scale.clamp(max=4.6).exp()
         # A caption may fit several pictures of a batch: all rows with equal ids share the truth.
         same = (ids[:, None] == ids).all(2).float()
         target = same / same.sum(1, keepdim=True)
@@ -76,7 +78,8 @@ def main(args: argparse.Namespace) -> None:
             print(f"step {step + 1} loss {loss.item():.3f} {rate:.0f}/s", flush=True)
     args.export.mkdir(parents=True, exist_ok=True)
     save_file(
-        {k: v.half() for k, v in net.state_dict().items()}, args.export / "two_tower.safetensors"
+        {k: v.half().contiguous() for k, v in net.state_dict().items()},
+        args.export / "two_tower.safetensors",
     )
     labels = {"words": words, "steps": args.steps, "batch": args.batch}
     (args.export / "two_tower.json").write_text(json.dumps(labels) + "\n")
@@ -95,6 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
