@@ -23,7 +23,7 @@ MOST_FACES = 80_000
 # is about 44 of them, so textures are averaged beforehand to what two samples a pixel can show.
 TEXELS_PER_UNIT = 120.0
 MOST_SIDE = 512
-CUT_OUT = 0.05  # share of transparent texels from which a picture is a stencil (leaves)
+CUT_OUT = 0.05  # share of transparent surface beyond which a model is made of stencils (leaves)
 NAMED = 0.6  # share of what is seen that must have a colour for the whole to be called that
 PAINTABLE = 0.5  # share that pictures of about one colour must cover to be given another
 ALIKE = 0.18  # RGB distance of mean colours up to which pictures are taken to be one material
@@ -97,33 +97,38 @@ class TexturedModel:
 def convert(path: Path, rotation: NDArray[np.float64]) -> TexturedModel:
     """A mesh file with its materials and textures, turned by `rotation` [3,3] first.
 
-    Colours are the texture's, else the material's diffuse one; fully transparent parts are left
-    out. Raises ValueError for a mesh without faces or with too many of them, or with textures that
+    Colours are the texture's, else the material's diffuse one; faces that are transparent are
+    left out. Raises ValueError for a mesh without faces or with too many of them, or with textures that
     are cut out by transparency.
     """
     import trimesh
 
     scene = trimesh.load_scene(path, process=False, split_object=False, group_material=True)
     corners, uvs, pictures = [], [], []
+    hidden = shown = 0.0
     for mesh in scene.geometry.values():
         if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
             continue
         material, uv = getattr(mesh.visual, "material", None), getattr(mesh.visual, "uv", None)
         picture = getattr(material, "image", None)
         textured = picture is not None and uv is not None and len(uv) == len(mesh.vertices)
+        faces = np.asarray(mesh.faces)
         if textured:
-            if _holes(picture, np.asarray(uv)[mesh.faces]) > CUT_OUT:
-                raise ValueError("textures that are cut out by transparency")
-            picture = picture.convert("RGB")
+            holes = _holes(picture, np.asarray(uv)[faces])
+            hidden += float(mesh.area_faces[holes].sum())
+            faces, picture = faces[~holes], _opaque(picture)
         else:
             picture = _plain(material)
             if picture is None:
                 continue
-        corners.append(np.asarray(mesh.vertices, np.float64)[mesh.faces] @ rotation.T)
-        flat = np.zeros((len(mesh.faces), 3, 2))
-        uvs.append(np.asarray(uv, np.float64)[mesh.faces] if textured else flat)
+        shown += float(mesh.area)
+        corners.append(np.asarray(mesh.vertices, np.float64)[faces] @ rotation.T)
+        flat = np.zeros((len(faces), 3, 2))
+        uvs.append(np.asarray(uv, np.float64)[faces] if textured else flat)
         pictures.append(picture)
     count = sum(map(len, corners))
+    if hidden > CUT_OUT * shown:
+        raise ValueError("textures that are cut out by transparency")
     if not 0 < count <= MOST_FACES:
         raise ValueError(f"{count} faces, not 1 to {MOST_FACES}")
     v, faces = np.unique(np.concatenate(corners).reshape(-1, 3), axis=0, return_inverse=True)
@@ -146,14 +151,23 @@ def convert(path: Path, rotation: NDArray[np.float64]) -> TexturedModel:
     )
 
 
-def _holes(picture: Image.Image, uv: NDArray) -> float:
-    """Share of faces [F,3,2] at whose middle the picture is transparent."""
+def _holes(picture: Image.Image, uv: NDArray) -> NDArray[np.bool_]:
+    """The faces [F,3,2] in whose middle the picture is transparent."""
     if "A" not in picture.getbands() and "transparency" not in picture.info:
-        return 0.0
+        return np.zeros(len(uv), np.bool_)
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
     h, w = alpha.shape
     u, v = (uv.mean(1) % 1).T
-    return float((alpha[((1 - v) * h).astype(int) % h, (u * w).astype(int) % w] < 128).mean())
+    return alpha[((1 - v) * h).astype(int) % h, (u * w).astype(int) % w] < 128
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """The picture with the mean of the rest in place of what is transparent."""
+    rgba = np.asarray(picture.convert("RGBA"))
+    rgb, through = rgba[..., :3].copy(), rgba[..., 3] < 128
+    if through.any() and not through.all():
+        rgb[through] = rgb[~through].mean(0)
+    return Image.fromarray(rgb)
 
 
 def _plain(material: Any) -> Image.Image | None:
