@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from score3d.cameras import sphere
+from score3d.cameras import orbit
 from score3d.world.palette import name_of
 from score3d.world.raster import seen_texels
 from score3d.world.shapes import BOUNDING_RADIUS, Shape, normalised
@@ -24,8 +25,8 @@ MOST_FACES = 80_000
 TEXELS_PER_UNIT = 120.0
 MOST_SIDE = 512
 CUT_OUT = 0.05  # share of transparent surface beyond which a model is made of stencils (leaves)
-NAMED = 0.6  # share of what is seen that must have a colour for the whole to be called that
-PAINTABLE = 0.5  # share that pictures of about one colour must cover to be given another
+NAMED = 0.6  # share of what is seen, half of it in every view, that gives the whole a colour name
+PAINTABLE = 0.55  # share of what is seen, half of it in every view, that must take a new colour
 ALIKE = 0.18  # RGB distance of mean colours up to which pictures are taken to be one material
 
 
@@ -194,22 +195,35 @@ def _shrunk(picture: Image.Image, corners: NDArray, uv: NDArray) -> NDArray[np.u
 
 
 def look_at(path: Path, turn: float) -> InstanceFacts:
-    """The facts of a saved model, from 16 views."""
-    model, cameras = TexturedModel.load(path), sphere(16, 64)
-    colours, images = seen_texels(model.shape(turn=turn), cameras)
-    names, counts = np.unique(name_of(colours), return_counts=True)
-    best = int(np.argmax(np.where(names == "", 0, counts)))
-    name = str(names[best]) if counts[best] >= NAMED * len(colours) else ""
+    """The facts of a saved model, from twelve views like those of training pictures."""
+    model = TexturedModel.load(path)
+    angles = torch.tensor([*range(0, 360, 45), *range(30, 390, 90)], dtype=torch.float32)
+    views = orbit(angles, torch.tensor([10.0] * 8 + [45.0] * 4), 2.0, 40.0, 64, 64)
+    colours, images, view = seen_texels(model.shape(turn=turn), views)
+    said = name_of(colours)
+    names, counts = np.unique(said[said != ""], return_counts=True)
+    name = str(names[counts.argmax()]) if len(names) else ""
+    mean, least = _share(said == name, view)
+    if mean < NAMED or least < NAMED / 2:
+        name = ""
     share = np.bincount(images, minlength=len(model.sizes))
     means = np.stack(
         [np.bincount(images, colours[:, c], len(share)) / np.maximum(share, 1) for c in range(3)], 1
     )
     near = np.linalg.norm(means - means[share.argmax()], axis=1) < ALIKE
     main = [int(i) for i in np.flatnonzero(near & (share > 0))]
-    on = np.isin(images, main)
-    reference = float(np.median(colours[on] @ LUMA))
-    # Tried with a red: a skin with much else in the same picture does not take it.
-    red = np.array([0.85, 0.05, 0.05])
-    tried, _ = seen_texels(model.shape(turn=turn, colour=(main, red, reference)), cameras)
-    takes = (np.linalg.norm(tried - red, axis=1) < 0.3).mean() >= PAINTABLE
-    return InstanceFacts(len(model.faces), name, main if takes else [], round(reference, 4))
+    reference = float(np.median(colours[np.isin(images, main)] @ LUMA))
+    # Tried out, because a picture may hold much else, which does not take the colour; with two
+    # colours, because other parts may have one of them already.
+    for paint in (np.array([0.85, 0.05, 0.05]), np.array([0.1, 0.75, 0.85])):
+        tried, _, _ = seen_texels(model.shape(turn=turn, colour=(main, paint, reference)), views)
+        mean, least = _share(np.linalg.norm(tried - paint, axis=1) < 0.3, view)
+        if mean < PAINTABLE or least < PAINTABLE / 2:
+            main = []
+    return InstanceFacts(len(model.faces), name, main, round(reference, 4))
+
+
+def _share(hit: NDArray[np.bool_], view: NDArray[np.int64]) -> tuple[float, float]:
+    """The share of samples [N] that are hit, and the least of any view."""
+    seen = np.bincount(view)
+    return float(hit.mean()), float((np.bincount(view, hit, len(seen)) / np.maximum(seen, 1)).min())

@@ -321,9 +321,9 @@ def _painted(shape: Shape, owner, zbuffer, s: int, view, K) -> NDArray[np.float6
 
 def seen_texels(
     shape: Shape, cameras: Cameras
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Unlit colours [N,3] at the pixel centres that show a shape with a skin, and the pictures
-    [N] they are from. Raises ValueError for a shape without."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Unlit colours [N,3] at the pixel centres that show a shape with a skin, the pictures [N]
+    they are from and the views [N]. Raises ValueError for a shape without a skin."""
     if shape.skin is None:
         raise ValueError("the shape has no skin")
     colours, images = [], []
@@ -335,7 +335,8 @@ def seen_texels(
         hit = zbuffer > 0
         colours.append(_painted(shape, owner, zbuffer, 1, view, K)[hit])
         images.append(shape.skin.image[owner[hit]])
-    return np.concatenate(colours), np.concatenate(images)
+    views = np.repeat(np.arange(len(images)), [len(i) for i in images])
+    return np.concatenate(colours), np.concatenate(images), views
 
 
 def render_shape(
