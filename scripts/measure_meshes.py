@@ -6,8 +6,8 @@ with score3d (Intel Embree through embreex, texture lookup here), from eight sid
 beside the scene's own pictures. Printed: seconds of processor time of the export, faces,
 watertight, connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels that two
 faces share. Of real models (a radiance field and Gaussians per noun, fitted as `measure_fit.py`
-does), also the Chamfer distance to what is visible of the true surface, in radii of the bounding
-sphere, and that of two samples of the truth.
+does), also PSNR of unseen views of the scene itself, and the Chamfer distance of the mesh to what is
+visible of the true surface, in radii of the bounding sphere, and that of two samples of the truth.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from measure_fit import fitted, shapes
+from measure_fit import GRAY, UNSEEN, fitted, psnr, shapes
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from score3d.cameras import Cameras, turntable
@@ -29,8 +29,6 @@ from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_me
 from score3d.scenes.photograph import photograph
 from score3d.world.clouds import sample_surface, visible_faces
 from score3d.world.shapes import BOUNDING_RADIUS, Shape
-
-GRAY = 0.8
 
 
 def look_up(mesh: trimesh.Trimesh, face: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -178,6 +176,7 @@ def main() -> None:
                 made = trimesh.load_mesh(options.folder / f"{row['scene']}.glb", process=False)
                 made = made.to_mesh() if isinstance(made, trimesh.Scene) else made
                 row |= distances(shape, made)
+                row["psnr_unseen"] = round(psnr(shape, pictures(UNSEEN, GRAY)), 2)
         except MeshError as error:
             row = {"scene": name, "error": str(error)}
         rows.append(row)

@@ -69,7 +69,9 @@ def textured(skin):
 
 def from_the_front(shape, size=64):
     camera = orbit(torch.tensor([0.0]), torch.tensor([0.0]), 2.0, 40.0, size, size)
-    return render_shape(shape, camera, np.ones((1, 3)), (1.0, 0.0, 0.0, np.array([0, 1.0, 0])))[0][0]
+    return render_shape(shape, camera, np.ones((1, 3)), (1.0, 0.0, 0.0, np.array([0, 1.0, 0])))[0][
+        0
+    ]
 
 
 def test_textures_are_where_the_file_says(tmp_path):
