@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from score3d.world.models import InstanceFacts, convert, look_at
+from score3d.world.models import convert, look_at
 
 PACKAGE = "sweethome3d-furniture"
 SHA256 = "3ccb90c63f9525e887a767b9cd5c8b6933b8b6b2973a615a5359ee68a2118668"
@@ -125,12 +125,18 @@ def unpacked(args: argparse.Namespace) -> Path:
                 shutil.copyfileobj(answer, file)
     elif deb is None:
         if not list(args.folder.glob(f"{PACKAGE}_*.deb")):
+            if shutil.which("apt-get") is None:
+                raise SystemExit(f"no apt-get here: get {PACKAGE} 1.8-1 and give --deb or --url")
             subprocess.run(["apt-get", "download", PACKAGE], cwd=args.folder, check=True)
         deb = sorted(args.folder.glob(f"{PACKAGE}_*.deb"))[-1]
+    if not deb.is_file():
+        raise SystemExit(f"{deb}: no such file")
     if hashlib.sha256(deb.read_bytes()).hexdigest() != SHA256:
         print(f"{deb}: not the version that the manifest was made with (1.8-1)")
     out = args.folder / "package"
     if not out.exists():
+        if shutil.which("dpkg-deb") is None:
+            raise SystemExit(f"no dpkg-deb here: unpack {deb} into {out} yourself")
         subprocess.run(["dpkg-deb", "-x", str(deb), str(out)], check=True)
     return out
 
@@ -216,8 +222,6 @@ def main(args: argparse.Namespace) -> None:
         if m is None or m.licence != e["licence"]:
             raise SystemExit(f"{e['id']}: not in the package with licence {e['licence']}")
         target = args.folder / f"{e['id'].replace('/', '-')}.npz"
-        if args.only and not re.search(args.only, e["id"]):
-            continue
         if not target.exists() or args.again:
             inside = args.folder / "files" / m.pack.stem
             with zipfile.ZipFile(m.pack) as pack:
@@ -243,5 +247,4 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, default=Path(".cache/real-models"))
     parser.add_argument("--update", action="store_true", help="renew the manifest and the credits")
     parser.add_argument("--again", action="store_true", help="convert what has been converted")
-    parser.add_argument("--only", help="a pattern of names, to try some")
     main(parser.parse_args())

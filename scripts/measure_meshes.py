@@ -6,8 +6,8 @@ with score3d (Intel Embree through embreex, texture lookup here), from eight sid
 beside the scene's own pictures. Printed: seconds of processor time of the export, faces,
 watertight, connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels that two
 faces share. Of real models (a radiance field and Gaussians per noun, fitted as `measure_fit.py`
-does), also PSNR of unseen views of the scene itself, and the Chamfer distance of the mesh to what is
-visible of the true surface, in radii of the bounding sphere, and that of two samples of the truth.
+does), also PSNR of unseen views of the scene itself, and the Chamfer distance of the mesh to what
+is visible of the true surface, in radii of the bounding sphere, beside that of two samples of it.
 """
 
 import argparse
@@ -199,9 +199,9 @@ def main() -> None:
     good = [r for r in rows if "error" not in r]
     if good:
         share = np.mean([bool(r["watertight"]) for r in good])
-        psnr = [r["psnr"] for r in good]
+        decibels = [r["psnr"] for r in good]
         print(f"{len(good)} of {len(rows)}: watertight {share:.0%}, "
-              f"PSNR median {np.median(psnr):.2f}, lowest {min(psnr):.2f}")  # fmt: skip
+              f"PSNR median {np.median(decibels):.2f}, lowest {min(decibels):.2f}")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -174,12 +174,11 @@ def load_renders(
     """The shards of `seeds`, rendered into `folder` on first use; of `models` if there are any."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = f"renders-v{VERSION}" if models is None else f"real-v{VERSION}-{models.digest}"
-    options = {} if models is None else {"models": models}
     shards = []
     for seed in seeds:
         path = folder / f"{kind}-{size}px-{seed:05d}.npz"
         if not path.exists():
-            shard = render_shard(seed, size=size, **options)
+            shard = render_shard(seed, size=size, models=models)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **shard.__dict__)
             temporary.rename(path)

@@ -115,19 +115,22 @@ def coloured_mesh(shape: Shape, longest: float = 0.02) -> Any:
     Gaussians, and for readers of one mesh."""
     import trimesh
     from trimesh.remesh import subdivide_to_size
+    from trimesh.triangles import points_to_barycentric
+    from trimesh.visual import ColorVisuals
 
     skin = shape.skin
     assert skin is not None
-    vertices, faces, source = subdivide_to_size(
+    divided: Any = subdivide_to_size(
         shape.vertices, shape.faces, longest, max_iter=30, return_index=True
     )
+    vertices, faces, source = divided
     middle = vertices[faces].mean(1)
-    share = trimesh.triangles.points_to_barycentric(shape.vertices[shape.faces[source]], middle)
+    share = points_to_barycentric(shape.vertices[shape.faces[source]], middle)
     uv = np.einsum("mk,mkd->md", np.nan_to_num(share, nan=1 / 3), skin.uv[source])
     first, width, height = skin.sizes[skin.image[source]].T
     x = np.floor((uv[:, 0] % 1) * width).astype(int) % width
     y = np.floor((1 - uv[:, 1] % 1) * height).astype(int) % height
     rgb = np.round(skin.texels[first + y * width + x] * 255).astype(np.uint8)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
-    mesh.visual = trimesh.visual.ColorVisuals(mesh, face_colors=rgb)
+    mesh.visual = ColorVisuals(mesh, face_colors=rgb)
     return mesh

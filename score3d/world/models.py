@@ -86,8 +86,8 @@ class TexturedModel:
         axes, after the turn. colour: arguments of `recoloured` after the skin.
         """
         c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-        v = self.vertices @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        v = normalised(v if stretch is None else v * stretch, radius)
+        turned = self.vertices.astype(np.float64) @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+        v = normalised(turned if stretch is None else turned * stretch, radius)
         skin = self.skin()
         if colour is not None:
             skin = recoloured(skin, *colour)
@@ -99,8 +99,8 @@ def convert(path: Path, rotation: NDArray[np.float64]) -> TexturedModel:
     """A mesh file with its materials and textures, turned by `rotation` [3,3] first.
 
     Colours are the texture's, else the material's diffuse one; faces that are transparent are
-    left out. Raises ValueError for a mesh without faces or with too many of them, or with textures that
-    are cut out by transparency.
+    left out. Raises ValueError for a mesh without faces or with too many of them, or with textures
+    that are cut out by transparency.
     """
     import trimesh
 
@@ -112,20 +112,19 @@ def convert(path: Path, rotation: NDArray[np.float64]) -> TexturedModel:
             continue
         material, uv = getattr(mesh.visual, "material", None), getattr(mesh.visual, "uv", None)
         picture = getattr(material, "image", None)
-        textured = picture is not None and uv is not None and len(uv) == len(mesh.vertices)
         faces = np.asarray(mesh.faces)
-        if textured:
-            holes = _holes(picture, np.asarray(uv)[faces])
+        if picture is not None and uv is not None and len(uv) == len(mesh.vertices):
+            places = np.asarray(uv, np.float64)[faces]
+            holes = _holes(picture, places)
             hidden += float(mesh.area_faces[holes].sum())
-            faces, picture = faces[~holes], _opaque(picture)
+            faces, places, picture = faces[~holes], places[~holes], _opaque(picture)
         else:
-            picture = _plain(material)
+            picture, places = _plain(material), np.zeros((len(faces), 3, 2))
             if picture is None:
                 continue
         shown += float(mesh.area)
         corners.append(np.asarray(mesh.vertices, np.float64)[faces] @ rotation.T)
-        flat = np.zeros((len(faces), 3, 2))
-        uvs.append(np.asarray(uv, np.float64)[faces] if textured else flat)
+        uvs.append(places)
         pictures.append(picture)
     count = sum(map(len, corners))
     if hidden > CUT_OUT * shown:
@@ -190,7 +189,7 @@ def _shrunk(picture: Image.Image, corners: NDArray, uv: NDArray) -> NDArray[np.u
     covered = np.abs(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() * picture.width * picture.height
     factor = TEXELS_PER_UNIT * np.sqrt(area / covered) if covered > 0 else 1.0
     factor = min(1.0, factor, MOST_SIDE / max(picture.size))
-    size = tuple(max(1, round(side * factor)) for side in picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     return np.asarray(picture.resize(size, Image.Resampling.BOX))
 
 
