@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from score3d.world.captions import PHRASES, SYNONYMS
 from score3d.world.dataset import Renders, load_renders
-from score3d.world.families import SECOND_PARTS, SYMMETRIC
+from score3d.world.families import SECOND_PARTS
 from score3d.world.finish import MATERIALS
+from score3d.world.nouns import SYMMETRIC
 from score3d.world.palette import COLOURS
 from score3d.world.shapes import RELATIONS, SIMPLE, STANDS
 

@@ -1,28 +1,34 @@
-"""How good exported meshes are: `measure_meshes.py RUN_OR_PLY ... [--json OUT.json]`.
+"""How good exported meshes are: `measure_meshes.py RUN_OR_PLY ... [--json OUT.json]`, or of scenes
+fitted to held-out real models: `measure_meshes.py --real FOLDER [NOUN ...]`.
 
 Each scene is written as a GLB, read back by trimesh and seen by a ray caster that shares nothing
 with score3d (Intel Embree through embreex, texture lookup here), from eight sides at 256 pixels,
 beside the scene's own pictures. Printed: seconds of processor time of the export, faces,
 watertight, connected parts, PSNR in dB of all pixels and of the silhouette's alone, texels that two
-faces share.
+faces share. Of real models (a radiance field and Gaussians per noun, fitted as `measure_fit.py`
+does), also PSNR of unseen views of the scene itself, and the Chamfer distance of the mesh to what
+is visible of the true surface, in radii of the bounding sphere, beside that of two samples of it.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from measure_fit import GRAY, UNSEEN, fitted, psnr, shapes
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from score3d.cameras import Cameras, turntable
+from score3d.evaluate.geometry import chamfer
 from score3d.files.formats import read_splats
 from score3d.files.grid_field import GridField
 from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_mesh
 from score3d.scenes.photograph import photograph
-
-GRAY = 0.8
+from score3d.world.clouds import sample_surface, visible_faces
+from score3d.world.shapes import BOUNDING_RADIUS, Shape
 
 
 def look_up(mesh: trimesh.Trimesh, face: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -89,7 +95,13 @@ def shared_texels(mesh: trimesh.Trimesh, side: int = 1024) -> int:
     return int((count > 1).sum())
 
 
-def pictures_of(source: Path, cameras: Cameras) -> np.ndarray:
+Mesher = Callable[[int], trimesh.Trimesh]
+Photographer = Callable[[Cameras, float], np.ndarray]
+
+
+def of_source(source: Path) -> tuple[str, Mesher, Photographer]:
+    """The name of a run or file of splats, what makes a mesh of it, and its own pictures."""
+    name = source.stem if source.is_file() else source.name
     if source.is_dir() and (source / "field.npz").is_file():
         from score3d.config import load_config
         from score3d.runs.checkpoint import load_checkpoint
@@ -98,27 +110,38 @@ def pictures_of(source: Path, cameras: Cameras) -> np.ndarray:
         section = load_config(str(source / "config.toml"))
         scene = NerfScene(NerfOptions(**section.nerf.model_dump(), bound=section.scene.bound))
         scene.load_state_dict(load_checkpoint(source / "checkpoint").tensors)
-        return scene.photograph(cameras, GRAY)
-    return photograph(
-        read_splats(source / "scene.ply" if source.is_dir() else source), cameras, GRAY
+        field = GridField.load(source / "field.npz")
+        return name, lambda n: grid_to_mesh(field, n), scene.photograph
+    splats = read_splats(source / "scene.ply" if source.is_dir() else source)
+    return name, lambda n: splats_to_mesh(splats, n), lambda *at: photograph(splats, *at)
+
+
+def distances(shape: Shape, mesh: trimesh.Trimesh, points: int = 8192) -> dict[str, float]:
+    """Chamfer distance of a mesh to a shape, and of the shape to itself."""
+    rng = np.random.default_rng(0)
+    faces = shape.faces[visible_faces(shape)]
+    truth, again, made = (
+        sample_surface(v, f, points, rng).astype(np.float32) / BOUNDING_RADIUS
+        for v, f in ((shape.vertices, faces), (shape.vertices, faces), (mesh.vertices, mesh.faces))
     )
+    return {
+        "chamfer": round(chamfer(made, truth), 4),
+        "chamfer_of_truth": round(chamfer(again, truth), 4),
+    }
 
 
-def measure(source: Path, folder: Path, resolution: int) -> dict[str, object]:
+def measure(
+    name: str, mesher: Mesher, pictures: Photographer, folder: Path, resolution: int
+) -> dict[str, object]:
     begun = time.process_time()
-    if source.is_dir() and (source / "field.npz").is_file():
-        mesh = grid_to_mesh(GridField.load(source / "field.npz"), resolution)
-    else:
-        mesh = splats_to_mesh(
-            read_splats(source / "scene.ply" if source.is_dir() else source), resolution
-        )
-    path = folder / f"{source.stem if source.is_file() else source.name}.glb"
+    mesh = mesher(resolution)
+    path = folder / f"{name.replace('/', '-')}.glb"
     write_mesh(path, mesh)
     seconds = time.process_time() - begun
     again = trimesh.load_mesh(path, process=False)
     again = again.to_mesh() if isinstance(again, trimesh.Scene) else again
     cameras = turntable(8, 256)
-    truth = pictures_of(source, cameras)
+    truth = pictures(cameras, GRAY)
     seen, cover = ray_cast(again, cameras)
     error = np.square(truth - seen).mean(-1)
     on = cover > 0
@@ -135,27 +158,50 @@ def measure(source: Path, folder: Path, resolution: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sources", nargs="+", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sources", nargs="*", help="runs and files, or nouns with --real")
+    parser.add_argument("--real", type=Path, help="a folder of real models")
+    parser.add_argument("--steps", type=int, default=200, help="of fitting real models")
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--folder", type=Path, default=Path("runs/meshes"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for source in options.sources:
+
+    def add(name: str, mesher: Mesher, pictures: Photographer, shape: Shape | None = None) -> None:
         try:
-            row = measure(source, options.folder, options.resolution)
+            row = measure(name, mesher, pictures, options.folder, options.resolution)
+            if shape is not None:
+                made = trimesh.load_mesh(options.folder / f"{row['scene']}.glb", process=False)
+                made = made.to_mesh() if isinstance(made, trimesh.Scene) else made
+                row |= distances(shape, made)
+                row["psnr_unseen"] = round(psnr(shape, pictures(UNSEEN, GRAY)), 2)
         except MeshError as error:
-            row = {"scene": str(source), "error": str(error)}
+            row = {"scene": name, "error": str(error)}
         rows.append(row)
         print(json.dumps(row), flush=True)
+
+    if options.real:
+        for name, shape in shapes(options.sources, options.real):
+            field, gaussians, _ = fitted(shape, options.steps)
+            grid, splats = field.field(), gaussians.splats()
+            add(f"{name}-field", lambda n, g=grid: grid_to_mesh(g, n), field.photograph, shape)
+            add(
+                f"{name}-gaussians",
+                lambda n, s=splats: splats_to_mesh(s, n),
+                lambda *at, s=splats: photograph(s, *at),
+                shape,
+            )
+    else:
+        for source in options.sources:
+            add(*of_source(Path(source)))
     good = [r for r in rows if "error" not in r]
     if good:
         share = np.mean([bool(r["watertight"]) for r in good])
-        psnr = [r["psnr"] for r in good]
+        decibels = [r["psnr"] for r in good]
         print(f"{len(good)} of {len(rows)}: watertight {share:.0%}, "
-              f"PSNR median {np.median(psnr):.2f}, lowest {min(psnr):.2f}")  # fmt: skip
+              f"PSNR median {np.median(decibels):.2f}, lowest {min(decibels):.2f}")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -9,7 +9,9 @@ The second judge has another network and other pictures:
 
 Augmentation (blur, noise, shifts, contrast) makes it look past the difference between a crisp
 render and a soft scene of Gaussians. The azimuth head learns only from nouns that have one.
-Pictures of two objects are left out.
+Pictures of two objects are left out. With --real FOLDER (`fetch_real_models.py`) pictures of real
+models are added, which teach no material and a colour only where one covers most of the object, and
+the held-out models are tested on too.
 """
 
 import argparse
@@ -26,20 +28,27 @@ from train_teacher import float_attention
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.world.dataset import Renders, load_renders
-from score3d.world.families import FAMILIES, SYMMETRIC
+from score3d.world.families import FAMILIES
 from score3d.world.finish import MATERIALS
+from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS, SYMMETRIC
 from score3d.world.palette import COLOURS
 
-WORLD_NOUNS, COLOUR_NAMES = sorted(FAMILIES), sorted(COLOURS)
+COLOUR_NAMES = sorted(COLOURS)
 HELD_OUT = 90000
 
 
-def load_single(folder: Path, seeds: range, nouns: list[str]) -> tuple[Renders, np.ndarray]:
-    """Pictures of one object, of these nouns, and each one's index into `nouns`."""
-    place = np.array([nouns.index(n) if n in nouns else -1 for n in WORLD_NOUNS])
+def load_single(
+    folder: Path, seeds: range, nouns: list[str], real: RealModels | None = None, extra: int = 0
+) -> tuple[Renders, np.ndarray]:
+    """Pictures of one object, of these nouns, and each one's index into `nouns`: the shards of
+    `seeds`, and from the same number on `extra` of real models."""
+    place = np.array([nouns.index(n) if n in nouns else -1 for n in NOUNS])
     parts = []
-    for seed in seeds:
-        shard = load_renders(folder, range(seed, seed + 1))
+    wanted = [(seed, None) for seed in seeds]
+    wanted += [(seed, real) for seed in range(seeds.start, seeds.start + extra)]
+    for seed, models in wanted:
+        shard = load_renders(folder, range(seed, seed + 1), models=models)
         parts.append(shard.where((place[shard.noun] >= 0) & (shard.relation < 0)))
     data = Renders.joined(parts)
     return data, place[data.noun]
@@ -79,12 +88,14 @@ def test(folder: Path, data: Renders) -> dict:
         rgb = torch.from_numpy(data.rgb[part]).float().div(255).permute(0, 3, 1, 2)
         said = judge(rgb)
         for k, i in enumerate(part):
-            noun = WORLD_NOUNS[data.noun[i]]
+            noun, colour, material = NOUNS[data.noun[i]], data.colour[i], data.material[i]
             for kind, truth, answer in (
                 ("noun", noun, said.nouns[k]),
-                ("colour", COLOUR_NAMES[data.colour[i]], said.colours[k]),
-                ("material", MATERIALS[data.material[i]], said.materials[k]),
+                ("colour", COLOUR_NAMES[colour] if colour >= 0 else None, said.colours[k]),
+                ("material", MATERIALS[material] if material >= 0 else None, said.materials[k]),
             ):
+                if truth is None:
+                    continue
                 right[kind].append(truth == answer)
                 if truth != answer:
                     key = f"{kind}: {truth} taken for {answer}"
@@ -92,20 +103,24 @@ def test(folder: Path, data: Renders) -> dict:
             if noun not in SYMMETRIC:
                 gap = abs((said.azimuths[k] - data.azimuth[i] + 180) % 360 - 180)
                 right["azimuth within 30"].append(bool(gap <= 30))
-    report = {k: float(np.mean(v)) for k, v in right.items()}
+    report: dict = {k: float(np.mean(v)) for k, v in right.items() if v}
     report["pictures"] = len(chosen)
     report["worst"] = dict(sorted(confusion.items(), key=lambda kv: -kv[1])[:12])
     return report
 
 
 def main(args: argparse.Namespace) -> None:
-    nouns = args.nouns.read_text().split() if args.nouns else WORLD_NOUNS
+    real = RealModels(args.real) if args.real else None
+    nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
+    if real and not args.nouns:
+        nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     if args.test_only:
         nouns = Judge(args.export).nouns
     else:
         data, truths = load_single(
-            args.data, range(args.first_shard, args.first_shard + args.shards), nouns
-        )
+            args.data, range(args.first_shard, args.first_shard + args.shards), nouns,
+            real, args.real_shards if real else 0,
+        )  # fmt: skip
         torch.manual_seed(args.seed)
         net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
         net = net.to(memory_format=torch.channels_last)
@@ -132,10 +147,16 @@ def main(args: argparse.Namespace) -> None:
             front = has_front[truth]
             loss = nn.functional.cross_entropy(noun, truth, label_smoothing=0.05)
             loss = loss + nn.functional.cross_entropy(
-                colour, torch.from_numpy(data.colour[index]), label_smoothing=0.05
+                colour,
+                torch.from_numpy(data.colour[index]),
+                label_smoothing=0.05,
+                ignore_index=-1,
             )
             loss = loss + 0.5 * nn.functional.cross_entropy(
-                material, torch.from_numpy(data.material[index]), label_smoothing=0.05
+                material,
+                torch.from_numpy(data.material[index]),
+                label_smoothing=0.05,
+                ignore_index=-1,
             )
             loss = loss + 0.5 * nn.functional.cross_entropy(azimuth[front], bins[front])
             optimizer.zero_grad()
@@ -167,6 +188,10 @@ def main(args: argparse.Namespace) -> None:
         (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
     held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
     print(json.dumps(test(args.export, held_out), indent=2))
+    if real:
+        unseen = RealModels(args.real, "held-out", nouns)
+        held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT), nouns, unseen, 1)
+        print("real models:", json.dumps(test(args.export, held_out), indent=2))
 
 
 if __name__ == "__main__":
@@ -174,6 +199,8 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path(".cache/world"))
     parser.add_argument("--export", type=Path, default=Path("assets/judge"))
     parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
+    parser.add_argument("--real", type=Path, help="a folder of real models to learn from too")
+    parser.add_argument("--real-shards", type=int, default=14, help="pictures of them, as --shards")
     parser.add_argument("--network", choices=sorted(NETWORKS), default="convolutional")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--first-shard", type=int, default=0)

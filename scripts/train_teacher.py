@@ -5,7 +5,8 @@
     python scripts/export_teacher.py --out .cache/teacher --export assets/teacher
 
 Resumable: the same command goes on from the last checkpoint. Training pictures are rendered and
-cached on first use (`render_data.py` does it ahead of time, a process per core).
+cached on first use (`render_data.py` does it ahead of time, a process per core). With --real FOLDER
+pictures of real models are added; their share is --real-shards over the sum.
 
 v-prediction with an unweighted loss. Seven batches of eight are four views of one object in a
 2x2 grid, which is how `generate` asks; the eighth are single views. (min-SNR weighting, arXiv
@@ -45,7 +46,9 @@ from score3d.articles import with_article
 from score3d.teachers.grid import tile
 from score3d.world.captions import phrase_of, view_phrase
 from score3d.world.dataset import VIEWS_PER_SHAPE, Renders, load_renders
-from score3d.world.families import FAMILIES, SYMMETRIC
+from score3d.world.families import FAMILIES
+from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS, SYMMETRIC
 from score3d.world.palette import COLOURS
 
 HELD_OUT = 90000
@@ -101,14 +104,17 @@ def noised(z: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
 
 def keep_nouns(data: Renders, nouns: list[str]) -> Renders:
     """The pictures of these nouns (both of a relation)."""
-    known = np.array([n in nouns for n in sorted(FAMILIES)])
+    known = np.array([n in nouns for n in NOUNS])
     keep = known[data.noun] & ((data.relation < 0) | known[data.second_noun])
     return data.where(keep)
 
 
-def load_training(folder: Path, seeds: range, nouns: list[str]) -> Renders:
-    """The shards of `seeds` less the nouns that are not asked for."""
-    return Renders.joined([keep_nouns(load_renders(folder, range(s, s + 1)), nouns) for s in seeds])
+def load_training(
+    folder: Path, seeds: range, nouns: list[str], real: RealModels | None = None
+) -> Renders:
+    """The shards of `seeds`, of real models if there are any, less the nouns not asked for."""
+    shards = (load_renders(folder, range(s, s + 1), models=real) for s in seeds)
+    return Renders.joined([keep_nouns(shard, nouns) for shard in shards])
 
 
 def float_attention(attention: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -128,7 +134,7 @@ class Probe:
     def __init__(
         self, data: Renders, pca: dict[str, Tensor], tokenizer, known: list[str], count: int = 96
     ) -> None:
-        nouns, colours = sorted(FAMILIES), sorted(COLOURS)
+        nouns, colours = NOUNS, sorted(COLOURS)
         plain = (data.relation < 0) & (data.second_colour < 0) & (data.material == 0)
         front = np.array([nouns[n] not in SYMMETRIC for n in data.noun])
         index = np.where(plain & front & (data.elevation < 40))[0]
@@ -182,8 +188,14 @@ def train(args: argparse.Namespace) -> None:
         dist.init_process_group("gloo")
     args.out.mkdir(parents=True, exist_ok=True)
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
+    real = RealModels(args.real) if args.real else None
+    if real and not args.nouns:
+        nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     data = load_training(args.data, range(rank, args.shards, ranks), nouns)
-    known = np.isin(sorted(FAMILIES), nouns[: args.core])
+    if real:
+        more = load_training(args.data, range(rank, args.real_shards, ranks), nouns, real)
+        data = Renders.joined([data, more])
+    known = np.isin(NOUNS, nouns[: args.core])
     core = np.where(known[data.noun[::VIEWS_PER_SHAPE]])[0]
     if args.bfloat16:
         nn.functional.scaled_dot_product_attention = float_attention(
@@ -288,6 +300,8 @@ if __name__ == "__main__":
     parser.add_argument("--core-share", type=float, default=0.5, help="share drawn from them alone")
     parser.add_argument("--init", type=Path, help="a shipped teacher to start from")
     parser.add_argument("--shards", type=int, default=56)
+    parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
+    parser.add_argument("--real-shards", type=int, default=14, help="pictures of them, as --shards")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--batch", type=int, default=32, help="views per process and step")
     parser.add_argument("--lr", type=float, default=8e-4)

@@ -21,6 +21,8 @@ from score3d.evaluate.two_tower import LENGTH, TwoTower, TwoTowerNet, split_word
 from score3d.world.captions import vocabulary
 from score3d.world.dataset import Renders
 from score3d.world.families import FAMILIES
+from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS
 
 HELD_OUT = 90001
 
@@ -42,9 +44,15 @@ def retrieval(folder: Path, data: Renders, ways: int = 64) -> dict[str, float]:
 
 def main(args: argparse.Namespace) -> None:
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
+    real = RealModels(args.real) if args.real else None
+    if real and not args.nouns:
+        nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     words = [w for w in vocabulary() if w != "," and not w.lstrip("-").isdigit()]
     place = {w: i + 1 for i, w in enumerate(words)}
     data = load_training(args.data, range(args.first_shard, args.first_shard + args.shards), nouns)
+    if real:
+        more = range(args.first_shard, args.first_shard + args.real_shards)
+        data = Renders.joined([data, load_training(args.data, more, nouns, real)])
     torch.manual_seed(args.seed)
     net = TwoTowerNet(len(words) + 1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
@@ -94,6 +102,8 @@ if __name__ == "__main__":
     parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
     parser.add_argument("--first-shard", type=int, default=60000)
     parser.add_argument("--shards", type=int, default=28)
+    parser.add_argument("--real", type=Path, help="a folder of real models to learn from too")
+    parser.add_argument("--real-shards", type=int, default=7, help="pictures of them, as --shards")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)

@@ -4,8 +4,9 @@ from numpy.random import Generator
 
 from score3d.articles import with_article
 from score3d.cameras import wrap_degrees
-from score3d.world.families import FAMILIES, SECOND_PARTS
+from score3d.world.families import SECOND_PARTS
 from score3d.world.finish import MATERIALS
+from score3d.world.nouns import NOUNS
 from score3d.world.palette import COLOURS
 from score3d.world.shapes import RELATIONS
 
@@ -26,6 +27,7 @@ SYNONYMS: dict[str, str] = {
     "armoire": "wardrobe",
     "automobile": "car",
     "ball": "sphere",
+    "basin": "sink",
     "bike": "bicycle",
     "blimp": "airship",
     "block": "cube",
@@ -37,66 +39,96 @@ SYNONYMS: dict[str, str] = {
     "cog": "gear",
     "cogwheel": "gear",
     "computer": "laptop",
+    "cooker": "stove",
+    "cot": "crib",
     "couch": "sofa",
     "crescent": "moon",
     "cup": "mug",
+    "cupboard": "cabinet",
     "daisy": "flower",
     "dino": "dinosaur",
+    "doghouse": "kennel",
     "donut": "doughnut",
     "dotted": "spotted",
+    "dustbin": "bin",
     "fortress": "castle",
     "gem": "diamond",
     "giftbox": "gift",
     "glossy": "shiny",
     "grey": "gray",
+    "heater": "radiator",
     "hen": "chicken",
     "kitten": "cat",
     "ladybird": "ladybug",
     "lamb": "sheep",
     "lamppost": "streetlamp",
+    "lavatory": "toilet",
     "letterbox": "mailbox",
     "loupe": "magnifier",
     "motorbike": "motorcycle",
     "parcel": "gift",
     "piglet": "pig",
+    "pitcher": "jug",
     "plane": "aeroplane",
     "polished": "shiny",
     "pony": "horse",
+    "pram": "stroller",
     "present": "gift",
     "puppy": "dog",
+    "purse": "handbag",
     "refrigerator": "fridge",
     "rucksack": "backpack",
     "sailboat": "boat",
     "saucer": "ufo",
     "serpent": "snake",
+    "shed": "hut",
     "skillet": "pan",
     "sledge": "sled",
     "sneaker": "shoe",
     "spaceship": "rocket",
     "spade": "shovel",
     "spanner": "wrench",
+    "stairs": "staircase",
     "steamer": "ship",
+    "tap": "faucet",
     "tipi": "tent",
     "toadstool": "mushroom",
+    "torch": "flashlight",
     "tortoise": "turtle",
     "trainer": "shoe",
+    "trashcan": "bin",
     "tub": "bathtub",
     "tv": "television",
     "violet": "purple",
+    "washbasin": "sink",
     "zeppelin": "airship",
 }
 
 # What people write as two words; prompts are rewritten by this before they are split.
 PHRASES: dict[str, str] = {
     "alarm clock": "clock",
+    "bean bag": "beanbag",
+    "bedside table": "nightstand",
     "bow and arrow": "bow",
+    "bunk bed": "bunkbed",
     "chess pawn": "pawn",
     "chess rook": "rook",
+    "coffee maker": "coffeemaker",
+    "dart board": "dartboard",
+    "dog house": "kennel",
+    "doll house": "dollhouse",
+    "fire extinguisher": "extinguisher",
     "fire hydrant": "hydrant",
     "flying saucer": "ufo",
+    "fork lift": "forklift",
+    "french fries": "fries",
     "gift box": "gift",
+    "hanging lamp": "pendant",
+    "high chair": "highchair",
+    "hot dog": "hotdog",
     "house plant": "houseplant",
     "ice cream": "icecream",
+    "lawn mower": "mower",
     "letter box": "mailbox",
     "magnifying glass": "magnifier",
     "mail box": "mailbox",
@@ -104,11 +136,17 @@ PHRASES: dict[str, str] = {
     "pizza slice": "pizza",
     "polka dot": "spotted",
     "potted plant": "houseplant",
+    "remote control": "remote",
     "sand glass": "hourglass",
+    "soccer ball": "football",
     "street lamp": "streetlamp",
     "street light": "streetlamp",
     "teddy bear": "teddy",
     "traffic light": "stoplight",
+    "trash can": "bin",
+    "washing machine": "washer",
+    "wheel chair": "wheelchair",
+    "white board": "whiteboard",
     "wine glass": "goblet",
 }
 
@@ -211,7 +249,8 @@ def caption(
 
     grid: the caption of four views (`grid_phrase`) instead of one. A material other than
     "matte" is always said, so that a caption without one stands for the plain look; a brown
-    wooden thing often goes without its colour. Other arguments as `phrase_of`.
+    wooden thing often goes without its colour. An empty colour or material is never said. Other
+    arguments as `phrase_of`.
     """
 
     def varied(word: str) -> str:
@@ -220,12 +259,15 @@ def caption(
         others = [s for s, target in SYNONYMS.items() if target == word]
         return others[rng.integers(len(others))] if others else word
 
-    if material == "matte":
+    if not material:
+        said = ""
+    elif material == "matte":
         said = "matte" if relation is None and second_colour is None and rng.random() < 0.1 else ""
     else:
         said = varied(material)
     unsaid = 0.6 if material == "wooden" and colour == "brown" else 0.06
-    tint = varied(colour) if relation is not None or rng.random() >= unsaid else ""
+    told = bool(colour) and (relation is not None or rng.random() >= unsaid)
+    tint = varied(colour) if told else ""
     order = (said, tint) if rng.random() < 0.8 else (tint, said)
     words = " ".join(w for w in (*order, varied(noun)) if w)
     if relation is not None:
@@ -245,7 +287,7 @@ def caption(
 def vocabulary() -> list[str]:
     """Every word a caption can contain, sorted; the teacher's tokenizer is built from it."""
     words = {",", "a", "an", "with"}
-    words.update(FAMILIES, COLOURS, SYNONYMS, MATERIALS, SECOND_PARTS.values())
+    words.update(NOUNS, COLOURS, SYNONYMS, MATERIALS, SECOND_PARTS.values())
     for text in (
         *(t.format(a="", plain="") for t in TEMPLATES),
         *EIGHT_SIDES,

@@ -11,6 +11,8 @@ from score3d.cameras import orbit
 from score3d.world.captions import caption
 from score3d.world.families import FAMILIES, SECOND_PARTS
 from score3d.world.finish import MATERIALS
+from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS
 from score3d.world.palette import COLOURS
 from score3d.world.raster import render_shape, sample_lighting
 from score3d.world.shapes import (
@@ -40,10 +42,11 @@ SHARES = {"relation": 0.06, "material": 0.28, "second": 0.22}
 class Renders:
     """N training pictures with what is known of them.
 
-    rgb [N,H,W,3] uint8; noun, colour [N] indices into the sorted names; azimuth, elevation
-    [N] degrees; material [N] index into MATERIALS. second_colour [N]: index into the sorted
-    colours, of the second parts or of the second object, -1 for none. relation [N] index into
-    RELATIONS and second_noun [N] into the sorted nouns, -1 for none.
+    rgb [N,H,W,3] uint8; noun [N] index into NOUNS, colour [N] into the sorted colours; azimuth,
+    elevation [N] degrees; material [N] index into MATERIALS. second_colour [N]: index into the
+    sorted colours, of the second parts or of the second object, -1 for none. relation [N] index
+    into RELATIONS and second_noun [N] into NOUNS, -1 for none. Real models: colour -1 where no
+    colour covers most of what is seen, material always -1 (not known).
     """
 
     rgb: NDArray[np.uint8]
@@ -71,23 +74,23 @@ class Renders:
 
     def caption(self, i: int, rng: np.random.Generator, grid: bool = False) -> str:
         """A random caption of picture `i`; grid: of the four views that start with it."""
-        nouns, colours = _NOUNS, _COLOURS
+        colour, material = int(self.colour[i]), int(self.material[i])
         second, relation = int(self.second_colour[i]), int(self.relation[i])
         return caption(
-            nouns[self.noun[i]],
-            colours[self.colour[i]],
+            NOUNS[self.noun[i]],
+            "" if colour < 0 else _COLOURS[colour],
             float(self.azimuth[i]),
             float(self.elevation[i]),
             rng,
-            material=MATERIALS[self.material[i]],
-            second_colour=None if second < 0 else colours[second],
+            material="" if material < 0 else MATERIALS[material],
+            second_colour=None if second < 0 else _COLOURS[second],
             relation=None if relation < 0 else RELATIONS[relation],
-            second_noun=None if relation < 0 else nouns[self.second_noun[i]],
+            second_noun=None if relation < 0 else NOUNS[self.second_noun[i]],
             grid=grid,
         )
 
 
-_NOUNS, _COLOURS = sorted(FAMILIES), sorted(COLOURS)
+_COLOURS = sorted(COLOURS)
 
 
 def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -101,7 +104,7 @@ def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
 def _sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
     """A random shape and its labels: noun, colour, material, second colour, relation, second
     noun, with -1 for what it has not."""
-    i, j = int(rng.integers(len(_NOUNS))), int(rng.integers(len(_COLOURS)))
+    i, j = int(rng.integers(len(FAMILIES))), int(rng.integers(len(_COLOURS)))
     second = int((j + rng.integers(1, len(_COLOURS))) % len(_COLOURS))  # never the first colour
     radius = BOUNDING_RADIUS * rng.uniform(0.88, 1.0)
     draw = rng.random()
@@ -110,8 +113,8 @@ def _sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
         others = STANDS if RELATIONS[k] == "on top of" else SIMPLE
         noun, other = SIMPLE[rng.integers(len(SIMPLE))], others[rng.integers(len(others))]
         pair = build_pair(noun, _COLOURS[j], RELATIONS[k], other, _COLOURS[second], rng, radius)
-        return pair, (_NOUNS.index(noun), j, 0, second, k, _NOUNS.index(other))
-    noun, material = _NOUNS[i], 0
+        return pair, (NOUNS.index(noun), j, 0, second, k, NOUNS.index(other))
+    noun, material = NOUNS[i], 0
     if draw < SHARES["relation"] + SHARES["material"]:
         material = int(rng.integers(1, len(MATERIALS)))
         second = -1
@@ -128,9 +131,11 @@ def _sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
     return shape, (i, j, material, second, -1, -1)
 
 
-def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
+def render_shard(
+    seed: int, count: int = SHARD_SIZE, size: int = 64, models: RealModels | None = None
+) -> Renders:
     """`count` pictures (a multiple of 4), four views of each shape; nouns and colours are
-    uniform outside relations.
+    uniform outside relations. models: of these instead of procedural shapes.
 
     The four share elevation, distance, background and light and stand a quarter turn apart,
     counter-clockwise from above; the first is within 45 degrees of the front.
@@ -143,7 +148,7 @@ def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
     labels = np.empty((6, count), np.int64)
     for start in range(0, count, VIEWS_PER_SHAPE):
         row = slice(start, start + VIEWS_PER_SHAPE)
-        shape, known = _sample_shape(rng)
+        shape, known = _sample_shape(rng) if models is None else models.sample(rng)
         azimuth = rng.uniform(-45, 45) + 90 * np.arange(VIEWS_PER_SHAPE)
         steep = rng.random() < 0.15
         elevation = np.full(VIEWS_PER_SHAPE, rng.uniform(50, 80) if steep else rng.uniform(-15, 50))
@@ -163,14 +168,17 @@ def render_shard(seed: int, count: int = SHARD_SIZE, size: int = 64) -> Renders:
     return Renders(rgb, labels[0], labels[1], angles[0], angles[1], *labels[2:])
 
 
-def load_renders(folder: Path, seeds: range, size: int = 64) -> Renders:
-    """The shards of `seeds`, rendered into `folder` on first use."""
+def load_renders(
+    folder: Path, seeds: range, size: int = 64, models: RealModels | None = None
+) -> Renders:
+    """The shards of `seeds`, rendered into `folder` on first use; of `models` if there are any."""
     folder.mkdir(parents=True, exist_ok=True)
+    kind = f"renders-v{VERSION}" if models is None else f"real-v{VERSION}-{models.digest}"
     shards = []
     for seed in seeds:
-        path = folder / f"renders-v{VERSION}-{size}px-{seed:05d}.npz"
+        path = folder / f"{kind}-{size}px-{seed:05d}.npz"
         if not path.exists():
-            shard = render_shard(seed, size=size)
+            shard = render_shard(seed, size=size, models=models)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **shard.__dict__)
             temporary.rename(path)

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "MATERIAL_TONES", "sample_colour"]
+__all__ = ["COLOURS", "MATERIAL_TONES", "name_of", "sample_colour"]
 
 # name -> (hue range in degrees, saturation range, value range); the ranges do not overlap,
 # so that a classifier can be asked for the name of what it sees.
@@ -52,3 +52,27 @@ def sample_colour(name: str, rng: np.random.Generator) -> NDArray[np.float64]:
         return np.array(colorsys.hsv_to_rgb((hue % 360) / 360, sat, val))
     tone = np.array(MATERIAL_TONES[name])
     return np.clip(tone * rng.uniform(0.88, 1.1) + rng.uniform(-0.03, 0.03, 3), 0, 1)
+
+
+def name_of(rgb: NDArray[np.float64]) -> NDArray[np.str_]:
+    """The colour names [N] of sRGB colours [N,3] in [0,1], "" for what has none.
+
+    The ranges are widened by 3 degrees of hue and by 0.08, which still leaves gaps.
+    """
+    high, low = rgb.max(1), rgb.min(1)
+    spread = high - low
+    safe = np.where(spread > 0, spread, 1.0)
+    r, g, b = (rgb.T - low) / safe
+    hue = np.select(
+        [spread == 0, rgb[:, 0] == high, rgb[:, 1] == high],
+        [0.0, 60 * (g - b), 120 + 60 * (b - r)],
+        240 + 60 * (r - g),
+    )
+    saturation = np.where(high > 0, spread / np.where(high > 0, high, 1.0), 0.0)
+    names = np.full(len(rgb), "", "U8")
+    for name, (hues, saturations, values) in COLOURS.items():
+        inside = (hue - hues[0] + 3) % 360 <= hues[1] - hues[0] + 6
+        for x, (a, z) in ((saturation, saturations), (high, values)):
+            inside &= (x >= a - 0.08) & (x <= z + 0.08)
+        names[inside & (names == "")] = name
+    return names

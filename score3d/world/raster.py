@@ -13,7 +13,7 @@ from score3d.cameras import Cameras
 from score3d.world.finish import MATERIALS
 from score3d.world.shapes import Shape
 
-__all__ = ["Lighting", "face_owners", "render_shape", "sample_lighting"]
+__all__ = ["Lighting", "face_owners", "render_shape", "sample_lighting", "seen_texels"]
 
 # ambient, key and headlight strengths, then the key light's direction (world, unit length)
 Lighting = tuple[float, float, float, NDArray[np.float64]]
@@ -191,8 +191,46 @@ def _gloss(kind, n, curved, to_eye, direction, base, light, out):
 
 
 @njit(cache=True, nogil=True)
+def _paint(
+    owner, zbuffer, s, vertices, faces, uv, image, texels, sizes, rotation, eye, fx, fy, cx, cy
+):
+    """Colours [Hs,Ws,3] of the samples from the pictures on their faces, bilinear."""
+    h, w = zbuffer.shape
+    painted = np.zeros((h, w, 3))
+    p = np.empty(3)
+    for y in range(h):
+        for x in range(w):
+            if zbuffer[y, x] <= 0:
+                continue
+            k, z = owner[y, x], 1 / zbuffer[y, x]
+            first, width, height = sizes[image[k]]
+            if width * height == 1:
+                painted[y, x] = texels[first]
+                continue
+            lx, ly = ((x + 0.5) / s - cx) / fx * z, ((y + 0.5) / s - cy) / fy * z
+            for j in range(3):
+                p[j] = eye[j] + rotation[0, j] * lx + rotation[1, j] * ly + rotation[2, j] * z
+            a, b, c = vertices[faces[k, 0]], vertices[faces[k, 1]], vertices[faces[k, 2]]
+            n = np.cross(b - a, c - a)
+            area = max((n * n).sum(), 1e-18)
+            w1 = (np.cross(p - a, c - a) * n).sum() / area
+            w2 = (np.cross(b - a, p - a) * n).sum() / area
+            u = (1 - w1 - w2) * uv[k, 0, 0] + w1 * uv[k, 1, 0] + w2 * uv[k, 2, 0]
+            v = (1 - w1 - w2) * uv[k, 0, 1] + w1 * uv[k, 1, 1] + w2 * uv[k, 2, 1]
+            tx, ty = (u - np.floor(u)) * width - 0.5, (np.ceil(v) - v) * height - 0.5
+            x0, y0 = int(np.floor(tx)), int(np.floor(ty))
+            for dy in range(2):
+                for dx in range(2):
+                    weight = (1 - abs(tx - x0 - dx)) * (1 - abs(ty - y0 - dy))
+                    at = first + (y0 + dy) % height * width + (x0 + dx) % width
+                    for j in range(3):
+                        painted[y, x, j] += weight * texels[at, j]
+    return painted
+
+
+@njit(cache=True, nogil=True)
 def _resolve(
-    owner, zbuffer, s, background, colours, light, kind, finished, frame, offset, other,
+    owner, zbuffer, s, background, colours, painted, light, kind, finished, frame, offset, other,
     vertices, faces, flat, smooth, rotation, eye, fx, fy, cx, cy, direction, rgb, alpha, depth,
 ):  # fmt: skip
     """Shade the samples and average s x s of them per pixel."""
@@ -210,7 +248,8 @@ def _resolve(
                     hits += 1
                     sum_z += z
                     for j in range(3):
-                        colour[j] = colours[k, j] * light[k]
+                        base = painted[sy, sx, j] if painted.size else colours[k, j]
+                        colour[j] = base * light[k]
                     if kind > 0 and finished[k]:
                         lx, ly = ((sx + 0.5) / s - cx) / fx * z, ((sy + 0.5) / s - cy) / fy * z
                         for j in range(3):
@@ -269,6 +308,37 @@ def face_owners(shape: Shape, cameras: Cameras) -> NDArray[np.int64]:
     return np.unique(np.concatenate(found))
 
 
+def _painted(shape: Shape, owner, zbuffer, s: int, view, K) -> NDArray[np.float64]:
+    """`_paint` for a shape with a skin, empty for one without."""
+    if shape.skin is None:
+        return np.zeros((0, 0, 3))
+    skin, rotation = shape.skin, np.ascontiguousarray(view[:3, :3])
+    return _paint(
+        owner, zbuffer, s, shape.vertices, shape.faces, skin.uv, skin.image, skin.texels,
+        skin.sizes, rotation, -rotation.T @ view[:3, 3], K[0, 0], K[1, 1], K[0, 2], K[1, 2],
+    )  # fmt: skip
+
+
+def seen_texels(
+    shape: Shape, cameras: Cameras
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Unlit colours [N,3] at the pixel centres that show a shape with a skin, the pictures [N]
+    they are from and the views [N]. Raises ValueError for a shape without a skin."""
+    if shape.skin is None:
+        raise ValueError("the shape has no skin")
+    colours, images = [], []
+    for view, K in zip(cameras.viewmats.numpy(), cameras.Ks.numpy(), strict=True):
+        view, K = view.astype(np.float64), K.astype(np.float64)
+        owner, zbuffer = _visibility(
+            shape.vertices, shape.faces, view, K, 1, cameras.height, cameras.width
+        )
+        hit = zbuffer > 0
+        colours.append(_painted(shape, owner, zbuffer, 1, view, K)[hit])
+        images.append(shape.skin.image[owner[hit]])
+    views = np.repeat(np.arange(len(images)), [len(i) for i in images])
+    return np.concatenate(colours), np.concatenate(images), views
+
+
 def render_shape(
     shape: Shape,
     cameras: Cameras,
@@ -299,7 +369,8 @@ def render_shape(
         light = _light(vertices, faces, flat, eye, ambient, key, head, direction)
         owner, zbuffer = _visibility(vertices, faces, view, K, s, h, w)
         _resolve(
-            owner, zbuffer, s, np.asarray(backgrounds[i], np.float64), colours, light,
+            owner, zbuffer, s, np.asarray(backgrounds[i], np.float64), colours,
+            _painted(shape, owner, zbuffer, s, view, K), light,
             finish.kind, finished, finish.frame, finish.offset, finish.colour,
             vertices, faces, flat, smooth, rotation, eye,
             K[0, 0], K[1, 1], K[0, 2], K[1, 2], direction, rgb[i], alpha[i], depth[i],

@@ -10,8 +10,18 @@ from score3d.world.families.parts import Parts
 from score3d.world.finish import MATTE, Finish, sample_finish
 from score3d.world.palette import sample_colour
 from score3d.world.primitives import rotated
+from score3d.world.skin import Skin
 
-__all__ = ["BOUNDING_RADIUS", "RELATIONS", "SIMPLE", "STANDS", "Shape", "build", "build_pair"]
+__all__ = [
+    "BOUNDING_RADIUS",
+    "RELATIONS",
+    "SIMPLE",
+    "STANDS",
+    "Shape",
+    "build",
+    "build_pair",
+    "normalised",
+]
 
 # Every shape is centred on its bounding box and scaled into a sphere of about this radius.
 BOUNDING_RADIUS = 0.55
@@ -27,6 +37,7 @@ class Shape:
     """vertices [V,3] float64, faces [F,3] int64, face_colours [F,3] sRGB in [0,1].
 
     finish: the material of the faces marked in `finished` [F] (none when it is missing).
+    skin: textures, which replace the faces' colours where there are any.
     """
 
     vertices: NDArray[np.float64]
@@ -34,6 +45,7 @@ class Shape:
     face_colours: NDArray[np.float64]
     finish: Finish = MATTE
     finished: NDArray[np.bool_] | None = None
+    skin: Skin | None = None
 
 
 def _join(parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.int64], list[str]]:
@@ -44,7 +56,8 @@ def _join(parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.int64], list[st
     return vertices, faces, [tone for (_, f), tone in parts for _ in range(len(f))]
 
 
-def _normalised(v: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def normalised(v: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """Vertices [V,3] centred on their bounding box, inside a sphere of that radius."""
     v = v - (v.min(0) + v.max(0)) / 2
     return v * (radius / np.linalg.norm(v, axis=1).max())
 
@@ -81,7 +94,7 @@ def build(
     colours = np.array([palette[name] for name in names])
     finished = np.array([name == "main" for name in names])
     finish = sample_finish(material, colour, rng)
-    return Shape(_normalised(vertices, radius), faces, colours, finish, finished)
+    return Shape(normalised(vertices, radius), faces, colours, finish, finished)
 
 
 def build_pair(
@@ -107,7 +120,7 @@ def build_pair(
         v, f, _ = _join(FAMILIES[name](rng))
         if name in ("torus", "cylinder", "cone") and relation == "next to" and rng.random() < 0.2:
             v = rotated((v, f), "x", 90)[0]  # standing or lying
-        v = _normalised(v, 0.5 * rng.uniform(0.85, 1.15))
+        v = normalised(v, 0.5 * rng.uniform(0.85, 1.15))
         vertices.append(v - (0, v[:, 1].min(), 0))
         faces.append(f)
         colours.append(np.broadcast_to(sample_colour(tone, rng), (len(f), 3)))
@@ -120,4 +133,4 @@ def build_pair(
         first = first + np.array([side * reach, 0, rng.uniform(-0.1, 0.1)])
     v = np.concatenate([first, other])
     f = np.concatenate([faces[0], faces[1] + len(first)])
-    return Shape(_normalised(v, radius), f, np.concatenate(colours))
+    return Shape(normalised(v, radius), f, np.concatenate(colours))

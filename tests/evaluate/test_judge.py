@@ -7,8 +7,8 @@ from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.evaluate.verdict import has_two_fronts, score_views
 from score3d.teachers.embedded import load_world
 from score3d.world.dataset import render_shard
-from score3d.world.families import FAMILIES, SYMMETRIC
 from score3d.world.finish import MATERIALS
+from score3d.world.nouns import NOUNS, SYMMETRIC
 from score3d.world.palette import COLOURS
 
 
@@ -31,7 +31,7 @@ def test_held_out_renders(judge):
     data = render_shard(123456, 1200)
     rgb = torch.from_numpy(data.rgb).float().div(255).permute(0, 3, 1, 2)
     said = judge(rgb)
-    truth = np.array(sorted(FAMILIES))[data.noun]
+    truth = np.array(NOUNS)[data.noun]
     seen = (data.elevation <= 50) & (data.relation < 0) & np.isin(truth, judge.nouns)
     assert (np.array(said.nouns) == truth)[seen].mean() > 0.93
     assert (np.array(said.colours) == np.array(sorted(COLOURS))[data.colour])[seen].mean() > 0.88
@@ -43,7 +43,7 @@ def test_held_out_renders(judge):
 
 def test_scores_count_views(judge):
     data = render_shard(123457, 8)
-    noun, colour = sorted(FAMILIES)[data.noun[0]], sorted(COLOURS)[data.colour[0]]
+    noun, colour = NOUNS[data.noun[0]], sorted(COLOURS)[data.colour[0]]
     views = np.repeat(data.rgb[:1].astype(np.float32) / 255, 4, 0)
     right = score_views(views, noun, colour, judge)
     wrong = score_views(views, "nothing", "nothing", judge)

@@ -14,9 +14,10 @@ from score3d.world.captions import (
     vocabulary,
 )
 from score3d.world.dataset import load_renders, render_shard
-from score3d.world.families import FAMILIES, SECOND_PARTS, SYMMETRIC
+from score3d.world.families import FAMILIES, SECOND_PARTS
 from score3d.world.finish import MATERIALS
-from score3d.world.palette import COLOURS, sample_colour
+from score3d.world.nouns import NOUNS, SYMMETRIC
+from score3d.world.palette import COLOURS, name_of, sample_colour
 from score3d.world.primitives import (
     box,
     cylinder,
@@ -66,12 +67,13 @@ def test_the_vocabulary_is_wide_enough():
     assert set(REQUIRED) <= set(FAMILIES)
     assert len(FAMILIES) >= 200
     assert len(COLOURS) >= 12
-    assert set(SYMMETRIC) <= set(FAMILIES)
+    assert len(set(NOUNS)) == len(NOUNS)
+    assert set(SYMMETRIC) <= set(NOUNS)
     assert set(SECOND_PARTS) <= set(FAMILIES)
-    targets = {*FAMILIES, *COLOURS, *MATERIALS}
+    targets = {*NOUNS, *COLOURS, *MATERIALS}
     assert {*SYNONYMS.values(), *PHRASES.values()} <= targets
     # a word with two meanings could not be read back from a prompt
-    kinds = [set(FAMILIES), set(COLOURS), set(MATERIALS), set(SYNONYMS)]
+    kinds = [set(NOUNS), set(COLOURS), set(MATERIALS), set(SYNONYMS)]
     assert sum(map(len, kinds)) == len(set.union(*kinds))
     assert all(name.isalpha() and name.islower() for name in set.union(*kinds))
 
@@ -168,6 +170,14 @@ def test_colour_names_do_not_overlap():
                 assert gaps.min() > 0.08, (a, b)
 
 
+def test_colours_are_called_what_they_were_drawn_as():
+    rng = np.random.default_rng(1)
+    for name in COLOURS:
+        assert (name_of(np.stack([sample_colour(name, rng) for _ in range(200)])) == name).all()
+    between = np.array([[0.6, 0.85, 0.1], [0.45, 0.1, 0.1], [0.75, 0.75, 0.75]])
+    assert (name_of(between) == "").all()
+
+
 def shot(shape, azimuth=0.0, elevation=0.0):
     camera = orbit(torch.tensor([azimuth]), torch.tensor([elevation]), 2.0, 40.0, 64, 64)
     return render_shape(shape, camera, np.ones((1, 3)), sample_lighting(np.random.default_rng(0)))
@@ -231,7 +241,7 @@ def test_captions_use_known_words_only():
     known = set(vocabulary())
     rng = np.random.default_rng(0)
     for k in range(3000):
-        noun = sorted(FAMILIES)[rng.integers(len(FAMILIES))]
+        noun = NOUNS[rng.integers(len(NOUNS))]
         colour, other = sorted(COLOURS)[rng.integers(len(COLOURS))], "blue"
         extra = {}
         if k % 4 == 1:
@@ -362,7 +372,7 @@ def test_shards_hold_every_kind_of_picture_with_its_labels(tmp_path):
     assert (data.material[first | second] == 0).all()
     rng = np.random.default_rng(0)
     for i in np.where(second)[0]:
-        noun = sorted(FAMILIES)[data.noun[i]]
+        noun = NOUNS[data.noun[i]]
         assert data.caption(i, rng).split(",")[0].endswith(SECOND_PARTS[noun])
     assert all(any(r in data.caption(i, rng) for r in RELATIONS) for i in np.where(first)[0])
 
@@ -371,7 +381,7 @@ def test_shards_are_cached_with_all_labels(tmp_path, monkeypatch):
     from score3d.world import dataset
 
     small = render_shard(3, 8, 16)
-    monkeypatch.setattr(dataset, "render_shard", lambda seed, size: small)
+    monkeypatch.setattr(dataset, "render_shard", lambda seed, size, models: small)
     made = load_renders(tmp_path, range(3, 4), 16)
     monkeypatch.setattr(dataset, "render_shard", None)
     again = load_renders(tmp_path, range(3, 4), 16)
