@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from score3d.build_rewards import depth_phi, judged
+from score3d.build_rewards import geometry_phi, judged
 from score3d.config import Config, ConfigError, suggestion
 from score3d.distill.baseline import lora
 from score3d.distill.baseline.dds import Dds
@@ -295,7 +295,7 @@ def build_rule(
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
         fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)
     if d.baseline == "stein" and d.stein_phi != "silhouette" and teacher is not None:
-        phi = depth_phi(config, teacher, build_device(config.run.device))
+        phi = geometry_phi(config, teacher, build_device(config.run.device))
         fillers["baseline"] = lambda d: Stein(phi, d.stein_decay)
     fillers = {slot: make(d) for slot, make in fillers.items()}
     return Rule(**fillers, time_weight=_time_weight(config))

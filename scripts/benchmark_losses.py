@@ -56,6 +56,8 @@ ESTIMATORS: dict[str, tuple[str, list[str]]] = {
     "sds, 2 noises": ("sds", ["distill.noises_per_view=2"]),
     "sds, 4 noises": ("sds", ["distill.noises_per_view=4"]),
     "ssd": ("ssd", []),
+    "ssd, depth": ("ssd-depth", []),
+    "ssd, normals": ("ssd-normal", []),
     "vsd": ("vsd", []),
     "csd": ("csd", []),
     "gsd noise": ("gsd", ["distill.consistency=none", "distill.pair_angle=0"]),

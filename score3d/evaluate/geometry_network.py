@@ -6,6 +6,7 @@ about noisy pictures. Smooth in the picture, so that the variate's gradient exis
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -47,13 +48,9 @@ class GeometryNetwork(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
         self.stem = _Block(12, widths[0])
-        self.down = nn.ModuleList(
-            _Block(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.down = nn.ModuleList(_Block(a, b, stride=2) for a, b in pairwise(widths))
         self.middle = _Block(widths[-1], widths[-1])
-        self.up = nn.ModuleList(
-            _Block(a + b, a) for a, b in reversed(list(zip(widths, widths[1:], strict=False)))
-        )
+        self.up = nn.ModuleList(_Block(a + b, a) for a, b in reversed(list(pairwise(widths))))
         self.head = nn.Conv2d(widths[0], 5 * 4, 3, padding=1)
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
