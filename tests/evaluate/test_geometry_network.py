@@ -25,8 +25,10 @@ def network():
 def test_shapes_and_ranges(network):
     rgb = torch.rand(3, 3, 32, 32)
     depth, normals = network.depth(rgb), network.normals(rgb)
-    assert depth.shape == (3, 64, 64) and normals.shape == (3, 3, 64, 64)
-    assert depth.min() >= 0 and depth.max() <= 1 / 1.5 + 1e-6
+    assert depth.shape == (3, 64, 64)
+    assert normals.shape == (3, 3, 64, 64)
+    assert depth.min() >= 0
+    assert depth.max() <= 1 / 1.5 + 1e-6
     assert normals.norm(dim=1).max() <= 1 + 1e-5
 
 
