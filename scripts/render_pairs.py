@@ -1,10 +1,11 @@
-"""Render pairs before and after an edit ahead of time: `python scripts/render_pairs.py --shards 24`.
+"""Render pairs before and after an edit: `python scripts/render_pairs.py --shards 24`.
 
-For `train_instruct.py`, which renders what is not there yet itself.
+Ahead of time, for `train_instruct.py`, which renders what is not there yet itself.
 """
 
 import argparse
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ CORE = 30  # of the teacher's nouns, the first of its list: those it was trained
 
 @dataclass(frozen=True)
 class Pairs:
-    """rgb [P,2,4,64,64,3] uint8: before and after, four views; labels [P] of (kind, noun, value)."""
+    """rgb [P,2,4,64,64,3] uint8: before and after, four views. labels: (kind, noun, value)."""
 
     rgb: NDArray[np.uint8]
     labels: list[tuple[str, str, str]]
@@ -54,9 +55,10 @@ def load_pairs(folder: Path, seed: int, count: int = SHARD) -> Pairs:
             rgb[i, 0], rgb[i, 1] = edit.before, edit.after
             known.append((edit.kind, edit.noun, edit.value))
         labels.write_text(json.dumps(known))
-        with data.with_suffix(".partial").open("wb") as file:
+        partial = data.with_suffix(f".partial{os.getpid()}")  # two processes may be at it
+        with partial.open("wb") as file:
             np.save(file, rgb)
-        data.with_suffix(".partial").rename(data)
+        partial.rename(data)
     return Pairs(np.load(data, mmap_mode="r"), [tuple(v) for v in json.loads(labels.read_text())])
 
 

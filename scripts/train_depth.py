@@ -18,6 +18,7 @@ its pixels beyond either), since a picture of an object tells its depth up to sc
 import argparse
 import json
 import math
+import os
 import signal
 import time
 from pathlib import Path
@@ -69,7 +70,7 @@ def load_shard(folder: Path, seed: int) -> np.ndarray:
     path = folder / f"geometry-v1-{seed:05d}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".partial{os.getpid()}")  # two processes may be at it
         with partial.open("wb") as file:
             np.save(file, render_shard(seed))
         partial.rename(path)

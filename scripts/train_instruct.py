@@ -72,8 +72,8 @@ def draw_batch(
 def dropped(image: Tensor, texts: list[str], rng: np.random.Generator) -> tuple[Tensor, list[str]]:
     """Conditioning dropout: zeros for the picture's latent, the empty text for the instruction."""
     u = rng.random(len(texts))
-    no_text = (u < DROPPED) | ((2 * DROPPED <= u) & (u < 3 * DROPPED))
-    no_image = (DROPPED <= u) & (u < 3 * DROPPED)
+    no_text = (u < DROPPED) | ((u >= 2 * DROPPED) & (u < 3 * DROPPED))
+    no_image = (u >= DROPPED) & (u < 3 * DROPPED)
     keep = torch.from_numpy(~no_image).float().view(-1, 1, 1, 1)
     return image * keep, ["" if gone else t for t, gone in zip(texts, no_text, strict=True)]
 

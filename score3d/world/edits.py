@@ -16,7 +16,7 @@ from score3d.articles import with_article
 from score3d.cameras import orbit
 from score3d.world.captions import SYNONYMS, vocabulary
 from score3d.world.dataset import VIEWS_PER_SHAPE, sample_background
-from score3d.world.families import FAMILIES, SECOND_PARTS
+from score3d.world.families import SECOND_PARTS
 from score3d.world.finish import MATERIALS
 from score3d.world.palette import COLOURS
 from score3d.world.raster import render_shape, sample_lighting
