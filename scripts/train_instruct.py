@@ -84,6 +84,7 @@ class Probe:
 
     def __init__(self, pairs: Pairs, pca: dict[str, Tensor], tokenizer, count: int = 24) -> None:
         rng = np.random.default_rng(0)
+        count = min(count, len(pairs))
         rgb = torch.from_numpy(np.array(pairs.rgb[:count])).float().div(255)
         views = rgb.permute(1, 0, 2, 5, 3, 4).flatten(1, 2)  # [2, 4P, 3, H, W]
         self.image, self.z = (encode(tile(v), pca) for v in views)
