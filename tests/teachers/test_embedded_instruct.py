@@ -86,7 +86,7 @@ def test_words_are_checked(trained):
     known = ["", "make it blue", "Turn it into a palm tree!", "make it wooden", "remove the handle",
              "give it a hat", "at night", "make it bigger, four views, azimuth 45"]  # fmt: skip
     assert len(teacher.embed(known)) == len(known)
-    with pytest.raises(PromptError, match="'handel' .did you mean 'handle'"):
+    with pytest.raises(PromptError, match=r"'handel' .did you mean 'handle'"):
         teacher.embed(["remove the handel"])
 
 
