@@ -8,7 +8,6 @@ import typer
 
 from score3d.cli.errors import reported
 
-
 TWIN = "embedded-instruct"
 
 
