@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from score3d.build_rewards import depth_phi, judged
+from score3d.build_rewards import geometry_phi, judged
 from score3d.config import Config, ConfigError, suggestion
 from score3d.distill.baseline import lora
 from score3d.distill.baseline.dds import Dds
@@ -48,7 +48,8 @@ from score3d.scenes.particles import ParticleScene
 from score3d.scenes.start import starting_field, starting_splats
 from score3d.teachers.aliases import ALIASES
 from score3d.teachers.base import Teacher
-from score3d.teachers.embedded import EmbeddedTeacher
+from score3d.teachers.checkpoint import Checkpoint
+from score3d.teachers.embedded import INSTRUCT, EmbeddedInstructTeacher, EmbeddedTeacher
 from score3d.teachers.grid import GRID_VIEWS, GridTeacher
 from score3d.teachers.latent import LoadOptions
 from score3d.teachers.source import is_checkpoint_name
@@ -107,7 +108,10 @@ SLOTS = {
     "consistency": CONSISTENCIES,
 }
 
-TEACHERS: dict[str, Callable[..., Teacher]] = {"embedded": EmbeddedTeacher}
+TEACHERS: dict[str, Callable[..., Teacher]] = {
+    "embedded": EmbeddedTeacher,
+    INSTRUCT: EmbeddedInstructTeacher,
+}
 ADAPTATIONS: dict[str, type[Adaptation]] = {
     "none": Adaptation,
     "mcmc": Mcmc,
@@ -213,8 +217,8 @@ def build_device(name: str) -> torch.device:
 
 def build_teacher(config: Config, device: torch.device) -> Teacher:
     """A named teacher, or the checkpoint that `teacher.name` is an alias, folder or hub id of (a
-    folder with a world.json is one trained by `scripts/train_teacher.py`); asked about grids of
-    views if the settings say so. Raises ConfigError, TeacherError."""
+    folder with a world.json is one trained by `scripts/train_teacher.py` or `train_instruct.py`);
+    asked about grids of views if the settings say so. Raises ConfigError, TeacherError."""
     teacher = _build_single(config, device)
     if asks_grids(config, teacher):
         return GridTeacher(teacher)
@@ -224,7 +228,8 @@ def build_teacher(config: Config, device: torch.device) -> Teacher:
 def _build_single(config: Config, device: torch.device) -> Teacher:
     name = config.teacher.name
     if _is_ours(name):
-        return EmbeddedTeacher(Path(name), device)
+        kind = EmbeddedInstructTeacher if is_our_twin(name) else EmbeddedTeacher
+        return kind(Path(name), device)
     found = find_checkpoint(config, device)
     if found is not None:
         return found.load()
@@ -233,6 +238,13 @@ def _build_single(config: Config, device: torch.device) -> Teacher:
 
 def _is_ours(name: str) -> bool:
     return (Path(name) / "world.json").is_file()
+
+
+def is_our_twin(name: str) -> bool:
+    """Whether `teacher.name` is the embedded twin that follows instructions, by name or folder."""
+    if not _is_ours(name):
+        return name == INSTRUCT
+    return "InstructPix2Pix" in str(Checkpoint(Path(name)).index.get("_class_name"))
 
 
 def asks_grids(config: Config, teacher: Teacher) -> bool:
@@ -295,7 +307,7 @@ def build_rule(
         network = LoraNetwork(teacher, d.student_rank, config.run.seed)
         fillers["baseline"] = lambda d: Student(network, d.student_lr, d.student_fits)
     if d.baseline == "stein" and d.stein_phi != "silhouette" and teacher is not None:
-        phi = depth_phi(config, teacher, build_device(config.run.device))
+        phi = geometry_phi(config, teacher, build_device(config.run.device))
         fillers["baseline"] = lambda d: Stein(phi, d.stein_decay)
     fillers = {slot: make(d) for slot, make in fillers.items()}
     return Rule(**fillers, time_weight=_time_weight(config))

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from score3d.config import Config, ConfigError
-from score3d.distill.baseline.stein import Phi, depth_agreement
+from score3d.distill.baseline.stein import Phi, depth_agreement, normal_agreement
 from score3d.distill.weight.judge_reward import MakeJudge, judge_reward
 from score3d.distill.weight.reward import Reward
 
-__all__ = ["depth_phi", "judged"]
+__all__ = ["geometry_phi", "judged"]
 
 
 def judged(config: Config, teacher: Any, judge: MakeJudge | None, device: torch.device) -> Reward:
@@ -34,22 +34,30 @@ def judged(config: Config, teacher: Any, judge: MakeJudge | None, device: torch.
     return judge_reward(judge(), thing.noun, thing.colour)
 
 
-def depth_phi(config: Config, teacher: Any, device: torch.device) -> Phi:
-    """SteinDreamer's scalar function with the depth model that `distill.stein_phi` names. Raises
-    ConfigError."""
-    kind, _, folder = config.distill.stein_phi.partition(":")
-    if kind != "depth" or not folder:
+def geometry_phi(config: Config, teacher: Any, device: torch.device) -> Phi:
+    """SteinDreamer's scalar function that `distill.stein_phi` names, by depth or by normals, of
+    the network that ships or of a transformers depth model. Raises ConfigError."""
+    name = config.distill.stein_phi
+    kind, _, folder = name.partition(":")
+    if name not in ("depth", "normal") and (kind != "depth" or not folder):
         raise ConfigError(
-            f"distill.stein_phi={config.distill.stein_phi!r}; known: silhouette, depth:<folder>"
+            f"distill.stein_phi={name!r}; known: silhouette, depth, normal, depth:<folder>"
         )
     if config.scene.kind == "image":
-        raise ConfigError("distill.stein_phi=depth:... needs --scene gaussians, which has depth")
+        raise ConfigError(f"distill.stein_phi={name} needs --scene gaussians, which has depth")
     colours = getattr(teacher, "colours", None)
     if colours is None:
-        raise ConfigError("distill.stein_phi=depth:... needs a teacher with an autoencoder")
-    from score3d.evaluate.depth_models import DepthModel
-
+        raise ConfigError(f"distill.stein_phi={name} needs a teacher with an autoencoder")
     try:
-        return depth_agreement(DepthModel(Path(folder), device), colours)
+        if folder:
+            from score3d.evaluate.depth_models import DepthModel
+
+            return depth_agreement(DepthModel(Path(folder), device), colours)
+        from score3d.evaluate.geometry_network import SmallGeometry
+
+        network = SmallGeometry(device=device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if name == "depth":
+        return depth_agreement(network.depth, colours)
+    return normal_agreement(network.normals, colours)

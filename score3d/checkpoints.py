@@ -10,6 +10,8 @@ __all__ = ["check_checkpoint", "instructs"]
 
 def instructs(config: Config, device: torch.device) -> bool:
     """Whether the teacher follows instructions ("make it blue") about a picture it is shown."""
+    if build.is_our_twin(config.teacher.name):
+        return True
     found = build.find_checkpoint(config, device)
     return found is not None and "instruct" in found.kind.capabilities
 
@@ -18,16 +20,17 @@ def check_checkpoint(config: Config, source: bool = False) -> None:
     """Look at the checkpoint `teacher.name` stands for, if it does, without loading it: is it
     whole, does it make 3D from text, do its views fit. source: whether the run has something to
     edit. Raises ConfigError, TeacherError."""
-    found = build.find_checkpoint(config, build.build_device(config.run.device))
-    if found is None:
-        return
-    found.check()
-    name, group = config.teacher.name, found.kind.group
-    if "instruct" in found.kind.capabilities and not source:
+    device, name = build.build_device(config.run.device), config.teacher.name
+    if not source and instructs(config, device):
         raise ConfigError(
             f"teacher {name} edits pictures; generate starts from nothing: take a text-to-image "
             "teacher (`score3d teachers`)"
         )
+    found = build.find_checkpoint(config, device)
+    if found is None:
+        return
+    found.check()
+    group = found.kind.group
     if config.views.count % group:
         raise ConfigError(
             f"teacher {name} looks at {group} views at once: views.count must be a multiple, not "

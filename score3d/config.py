@@ -77,8 +77,8 @@ class Distill(_Section):
     time_weight: str = "sds"
     pds_stride: int = Field(default=2, ge=1)
     stein_phi: str = "silhouette"
-    """What the Stein variate correlates: "silhouette", or "depth:<folder>" of a transformers depth
-    model."""
+    """What the Stein variate correlates: "silhouette"; "depth" or "normal" as the network that
+    ships sees them; or "depth:<folder>" of a transformers depth model."""
     stein_decay: float = Field(default=0.99, ge=0, lt=1)
     student_rank: int = Field(default=4, ge=1)
     student_lr: float = Field(default=1e-4, gt=0)

@@ -56,6 +56,8 @@ ESTIMATORS: dict[str, tuple[str, list[str]]] = {
     "sds, 2 noises": ("sds", ["distill.noises_per_view=2"]),
     "sds, 4 noises": ("sds", ["distill.noises_per_view=4"]),
     "ssd": ("ssd", []),
+    "ssd, depth": ("ssd-depth", []),
+    "ssd, normals": ("ssd-normal", []),
     "vsd": ("vsd", []),
     "csd": ("csd", []),
     "gsd noise": ("gsd", ["distill.consistency=none", "distill.pair_angle=0"]),
@@ -71,8 +73,17 @@ class Cells:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        weights = resource("assets", "teacher", "unet", "diffusion_pytorch_model.safetensors")
-        self.teacher = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        self.teacher = self._hash("teacher", "unet", "diffusion_pytorch_model.safetensors")
+
+    @staticmethod
+    def _hash(*parts: str) -> str:
+        return hashlib.sha256(resource("assets", *parts).read_bytes()).hexdigest()[:12]
+
+    def asked(self, config: Config) -> dict[str, str]:
+        """What a cell depends on besides settings and teacher: the network that SSD's phi asks."""
+        if config.distill.stein_phi not in ("depth", "normal"):
+            return {}
+        return {"geometry": self._hash("depth", "geometry.safetensors")}
 
     def key(self, **what: Any) -> str:
         text = json.dumps({"version": VERSION, "teacher": self.teacher, **what}, sort_keys=True)
@@ -205,6 +216,7 @@ def variance(args: argparse.Namespace, cells: Cells) -> dict:
                         partial(_variance_cell, args, cells, teacher, rows_seen, name, config, b),
                         kind="variance", estimator=name, bin=b, draws=args.draws, views=args.views,
                         warm=args.warm, teach=args.teach, config=config.model_dump(mode="json"),
+                        **cells.asked(config),
                     )  # fmt: skip
                     latent += cell["latent"]
                     parameter += cell["parameter"]
@@ -223,7 +235,8 @@ def _variance_cell(args, cells, teacher, rows_seen, name, config: Config, b: int
     book = PromptBook(teacher, config.run.prompt)
     rule = made_rule(config, teacher, raw=name == "raw score")
     if rule.state_dict():
-        path = cells.folder / f"rule-{cells.key(c=config.model_dump(mode='json'), n=args.teach)}.pt"
+        key = cells.key(c=config.model_dump(mode="json"), n=args.teach, **cells.asked(config))
+        path = cells.folder / f"rule-{key}.pt"
         if path.exists():
             rule.load_state_dict(torch.load(path))
         else:

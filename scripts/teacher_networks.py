@@ -29,16 +29,17 @@ JOINED = {f"{name} ": f"{name}=" for name in ("azimuth", "elevation")} | {
 }
 
 
-def _words() -> list[str]:
+def _words(spoken: list[str]) -> list[str]:
     angles = [f"azimuth={v}" for v in range(0, 360, 15)]
     angles += [f"elevation={v}" for v in range(-30, 91, 15)]
     oblique = [v for v in JOINED.values() if "-" in v]
-    return [*SPECIAL, *(w for w in vocabulary() if w != ","), *angles, *oblique]
+    return [*SPECIAL, *(w for w in spoken if w != ","), *angles, *oblique]
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word: the world's captions are a closed language."""
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(_words())}, unk_token="<unk>"))
+def build_tokenizer(spoken: list[str] | None = None) -> PreTrainedTokenizerFast:
+    """One token per word of `spoken`: by default the world's captions, a closed language."""
+    words = _words(vocabulary() if spoken is None else spoken)
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     core.normalizer = normalizers.Sequence(
         [
             normalizers.Lowercase(),
@@ -70,7 +71,7 @@ def token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Tensor:
 class Denoiser(nn.Module):
     """Text encoder and UNet as one module: (z_t [B,C,h,w], t [B], ids [B,L]) -> v [B,C,h,w]."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, in_channels: int = CHANNELS) -> None:
         super().__init__()
         self.text_encoder = CLIPTextModel(
             CLIPTextConfig(
@@ -87,7 +88,7 @@ class Denoiser(nn.Module):
         )
         self.unet = UNet2DConditionModel(
             sample_size=LATENT,
-            in_channels=CHANNELS,
+            in_channels=in_channels,
             out_channels=CHANNELS,
             block_out_channels=(64, 96, 128),
             layers_per_block=1,
@@ -130,6 +131,11 @@ def start_from(
     """Load a shipped teacher's weights into `net`, its tokens by their words; returns its latents
     in `fit_patch_pca`'s form. Words it does not have keep their initial values."""
     unet = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    weight = net.unet.conv_in.weight
+    if len(unet["conv_in.weight"][0]) < weight.shape[1]:  # channels of a picture: zero at first
+        wide = torch.zeros(weight.shape)
+        wide[:, : unet["conv_in.weight"].shape[1]] = unet["conv_in.weight"]
+        unet["conv_in.weight"] = wide
     net.unet.load_state_dict({k: v.float() for k, v in unet.items()})
     text = load_file(folder / "text_encoder" / "model.safetensors")
     name = "text_model.embeddings.token_embedding.weight"

@@ -8,6 +8,8 @@ import typer
 
 from score3d.cli.errors import reported
 
+TWIN = "embedded-instruct"
+
 
 def teachers(
     name: Annotated[
@@ -20,12 +22,15 @@ def teachers(
     what a folder holds and how much memory it needs."""
     with reported(debug):
         from score3d.config import suggestion
+        from score3d.resources import resource
         from score3d.teachers.aliases import ALIASES
 
         if name is None:
             _list(json_)
         elif name == "embedded":
             _vocabulary(json_)
+        elif name == TWIN and resource("assets", "teacher-instruct").is_dir():
+            _folder(str(resource("assets", "teacher-instruct")), json_)
         elif Path(name).is_dir():
             _folder(name, json_)
         elif name in ALIASES:
@@ -39,13 +44,18 @@ def teachers(
 def _list(as_json: bool) -> None:
     from dataclasses import asdict
 
+    from score3d.resources import resource
     from score3d.teachers.aliases import ALIASES
 
+    twin = resource("assets", "teacher-instruct").is_dir()
     if as_json:
-        rows = {"embedded": {"licence": "MIT"}, **{k: asdict(a) for k, a in ALIASES.items()}}
+        ours = {name: {"licence": "MIT"} for name in ("embedded", TWIN)[: 1 + twin]}
+        rows = {**ours, **{k: asdict(a) for k, a in ALIASES.items()}}
         typer.echo(json.dumps(rows, indent=2))
         return
     typer.echo("embedded   ships with score3d; `score3d teachers embedded` lists its words [MIT]")
+    if twin:
+        typer.echo(f"{TWIN}  ships too, for `score3d edit`: follows instructions [MIT]")
     for name, alias in ALIASES.items():
         gate = ", gated: needs a token" if alias.gated else ""
         typer.echo(f"{name:10} {alias.title}{gate} [{alias.licence}]")

@@ -13,7 +13,7 @@ from score3d.edit.words import changes, described
 from score3d.evaluate.edits import fulfilment
 from score3d.evaluate.judge import Judge, measuring_judge
 from score3d.prompts import PromptBook
-from score3d.teachers.base import Teacher
+from score3d.teachers.base import PromptError, Teacher
 from score3d.teachers.embedded import World, load_world
 
 __all__ = ["METHODS", "Session", "judged", "open_session", "planned"]
@@ -94,7 +94,11 @@ def judged(config: Config, teacher: Teacher, before: Any, after: Any) -> dict[st
     world: World | None = getattr(teacher, "world", None)
     if world is None or not config.edit.source:
         return None
-    source, target = world.parse(config.edit.source), world.parse(config.run.prompt)
+    try:  # an instruct teacher was told what to do, not what it should become
+        goal = described(config.run.prompt, config.edit.source, world)
+        source, target = world.parse(config.edit.source), world.parse(goal)
+    except PromptError:
+        return None
     asked = changes(source, target)
     judge, name = measuring_judge()
     if target.relation or not asked or target.noun not in judge.nouns:

@@ -40,10 +40,10 @@ class DepthModel:
         self.std = torch.tensor(processor.image_std).view(3, 1, 1).to(device)
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """rgb [M,3,H,W] in [0,1] -> [M,H,W], float32: relative and larger where nearer for DPT and
-        Depth Anything, so only its correlation with another depth means something."""
+        """rgb [M,3,H,W], clamped to [0,1] -> [M,H,W], float32: relative, and larger where nearer
+        for DPT and Depth Anything, so only its correlation with another depth means something."""
         h, w = rgb.shape[-2:]
-        x = rgb.to(self.device).float()
+        x = rgb.to(self.device).float().clamp(0, 1)
         x = nn.functional.interpolate(
             x, self._input_size(h, w), mode="bicubic", antialias=True
         ).clamp(0, 1)

@@ -12,10 +12,12 @@ from torch import Tensor
 from score3d.articles import with_article
 from score3d.resources import resource
 from score3d.teachers.base import PromptError, TeacherError
+from score3d.teachers.instruct_pix2pix import InstructPix2PixTeacher
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
 
-__all__ = ["EmbeddedTeacher", "Thing", "World", "load_world"]
+__all__ = ["INSTRUCT", "EmbeddedInstructTeacher", "EmbeddedTeacher", "Thing", "World", "load_world"]
 
+INSTRUCT = "embedded-instruct"  # the name of the twin that edits
 ARTICLES = ("a", "an", "the")
 MEDIA = re.compile(r"^\W*(?:an?\s+)?(?:photo|picture|3d render|rendering|model) of\s+")
 
@@ -170,4 +172,37 @@ class EmbeddedTeacher(StableDiffusionTeacher):
             if phrase.strip():
                 phrase = self.world.parse(phrase).phrase()
             texts.append(phrase + comma + view)
+        return super().embed(texts)
+
+
+class EmbeddedInstructTeacher(InstructPix2PixTeacher):
+    """The shipped twin that follows instructions ("make it blue", "remove the handle") about a
+    picture: InstructPix2Pix on the same world. Words are checked when they are embedded."""
+
+    def __init__(self, folder: Path | None = None, device: torch.device | str = "cpu") -> None:
+        folder = folder or resource("assets", "teacher-instruct")
+        if not folder.is_dir():
+            raise TeacherError(f"{folder}: the instruction-following teacher is not installed")
+        self.world = World(folder)
+        super().__init__(folder, device, torch.float32, view_style=self.world.views)
+        self.capabilities = frozenset({"instruct", "grid"} if self.world.grid else {"instruct"})
+
+    def embed(self, prompts: list[str]) -> Tensor:
+        """As the base class. Raises PromptError for an unknown word."""
+        vocabulary, texts = self.tokenizer.get_vocab(), []
+        for prompt in prompts:
+            text = prompt.lower()
+            for words, name in self.world.phrases.items():
+                text = re.sub(rf"\b{words}\b", name, text)
+            words = re.findall(r"[\w-]+", text)
+            for word in words:
+                if word not in vocabulary and not word.isdigit():
+                    close = difflib.get_close_matches(word, list(vocabulary), 1)
+                    hint = f" (did you mean {close[0]!r}?)" if close else ""
+                    raise PromptError(
+                        f"the embedded teacher does not know {word!r}{hint} in an instruction; it "
+                        "takes ones like 'make it blue', 'turn it into a chair', 'make it wooden', "
+                        "'give it a hat', 'remove the handle', 'make it bigger', 'at night'"
+                    )
+            texts.append(" ".join(words))
         return super().embed(texts)

@@ -72,16 +72,18 @@ class GridTeacher:
         image: Tensor | None = None,
         camera: Tensor | None = None,
     ) -> Tensor:
-        """As `Teacher.eps`. Raises ValueError for views that do not make whole grids or whose
-        times differ within one, and for a picture or cameras, which no grid teacher takes."""
-        if image is not None or camera is not None:
-            raise ValueError("a teacher of grids takes neither a picture nor cameras")
+        """As `Teacher.eps`. image [M,C,h,w]: of each view, for teachers that edit. Raises
+        ValueError for views that do not make whole grids or whose times differ within one, and
+        for cameras, which no grid teacher takes."""
+        if camera is not None:
+            raise ValueError("a teacher of grids takes no cameras")
         if len(z_t) % (GRID_VIEWS * self.samples):
             raise ValueError(f"{len(z_t)} rows do not make grids of {GRID_VIEWS} views")
         times = self._grouped(t).view(-1, GRID_VIEWS)
         if not (times == times[:, :1]).all():
             raise ValueError("the views of a grid share one time")
         texts = self._grouped(emb)[::GRID_VIEWS]
+        picture = None if image is None else tile(self._grouped(image))
         return self._ungrouped(
-            untile(self.teacher.eps(tile(self._grouped(z_t)), times[:, 0], texts))
+            untile(self.teacher.eps(tile(self._grouped(z_t)), times[:, 0], texts, picture))
         )

@@ -92,6 +92,18 @@ class StableDiffusionTeacher(LatentTeacher):
         weight, bias = self._affine
         return torch.nn.functional.conv2d(2 * rgb - 1, weight, bias, stride=weight.shape[-1])
 
+    def colours(self, z: Tensor) -> Tensor:
+        """As of any latent teacher; of an affine encoder, the picture [M,3,H,W] of least norm in
+        [-1,1] that it encodes to z, at the full resolution: a decoder that costs nothing."""
+        if self._affine is None:
+            return super().colours(z)
+        weight, bias = self._affine
+        side = weight.shape[-1]
+        inverse = torch.linalg.pinv(weight.flatten(1)).T.reshape(weight.shape)
+        x = z / self.vae.config.scaling_factor + (self.vae.config.get("shift_factor") or 0.0)
+        x = x - bias[:, None, None]
+        return torch.nn.functional.conv_transpose2d(x, inverse, stride=side) / 2 + 0.5
+
     def _texts(self, prompts: list[str]) -> Tensor:
         """Last hidden states, padded to the text encoder's full length."""
         encoder = self.text_encoder

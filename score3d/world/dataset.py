@@ -25,7 +25,15 @@ from score3d.world.shapes import (
     build_pair,
 )
 
-__all__ = ["SHARD_SIZE", "VERSION", "Renders", "load_renders", "render_shard", "sample_background"]
+__all__ = [
+    "SHARD_SIZE",
+    "VERSION",
+    "Renders",
+    "load_renders",
+    "render_shard",
+    "sample_background",
+    "sample_shape",
+]
 
 # Part of the cache's name: raise it whenever anything that changes pictures changes.
 VERSION = 3
@@ -101,7 +109,7 @@ def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.clip(gray + rng.uniform(-0.3, 0.3, 3), 0, 1)
 
 
-def _sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
+def sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
     """A random shape and its labels: noun, colour, material, second colour, relation, second
     noun, with -1 for what it has not."""
     i, j = int(rng.integers(len(FAMILIES))), int(rng.integers(len(_COLOURS)))
@@ -148,7 +156,7 @@ def render_shard(
     labels = np.empty((6, count), np.int64)
     for start in range(0, count, VIEWS_PER_SHAPE):
         row = slice(start, start + VIEWS_PER_SHAPE)
-        shape, known = _sample_shape(rng) if models is None else models.sample(rng)
+        shape, known = sample_shape(rng) if models is None else models.sample(rng)
         azimuth = rng.uniform(-45, 45) + 90 * np.arange(VIEWS_PER_SHAPE)
         steep = rng.random() < 0.15
         elevation = np.full(VIEWS_PER_SHAPE, rng.uniform(50, 80) if steep else rng.uniform(-15, 50))

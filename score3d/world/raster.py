@@ -13,7 +13,14 @@ from score3d.cameras import Cameras
 from score3d.world.finish import MATERIALS
 from score3d.world.shapes import Shape
 
-__all__ = ["Lighting", "face_owners", "render_shape", "sample_lighting", "seen_texels"]
+__all__ = [
+    "Lighting",
+    "face_owners",
+    "render_shape",
+    "sample_lighting",
+    "seen_texels",
+    "surface_normals",
+]
 
 # ambient, key and headlight strengths, then the key light's direction (world, unit length)
 Lighting = tuple[float, float, float, NDArray[np.float64]]
@@ -337,6 +344,50 @@ def seen_texels(
         images.append(shape.skin.image[owner[hit]])
     views = np.repeat(np.arange(len(images)), [len(i) for i in images])
     return np.concatenate(colours), np.concatenate(images), views
+
+
+@njit(cache=True, nogil=True)
+def _resolve_normals(
+    owner, zbuffer, s, vertices, faces, flat, smooth, rotation, eye, fx, fy, cx, cy, out
+):
+    """Average the samples' normals, turned towards the eye, in the camera's axes."""
+    p = np.empty(3)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            total = np.zeros(3)
+            for sy in range(y * s, y * s + s):
+                for sx in range(x * s, x * s + s):
+                    if zbuffer[sy, sx] <= 0:
+                        continue
+                    k, z = owner[sy, sx], 1 / zbuffer[sy, sx]
+                    lx, ly = ((sx + 0.5) / s - cx) / fx * z, ((sy + 0.5) / s - cy) / fy * z
+                    for j in range(3):
+                        p[j] = rotation[0, j] * lx + rotation[1, j] * ly + rotation[2, j] * z
+                        p[j] += eye[j]
+                    n, _ = _smooth_normal(p, faces[k], vertices, flat[k], smooth)
+                    total += -n if (n * (eye - p)).sum() < 0 else n
+            total = rotation @ total
+            out[y, x] = total / max(np.sqrt((total * total).sum()), 1e-12)
+
+
+def surface_normals(shape: Shape, cameras: Cameras, supersample: int = 2) -> NDArray[np.float32]:
+    """Unit normals [B,H,W,3] of what the cameras see, on the side one sees, in each camera's axes
+    (x right, y down, z forward, so that z is negative); 0 where nothing is hit."""
+    s = supersample
+    flat, smooth = _normals(shape.vertices, shape.faces, True)
+    views = cameras.viewmats.numpy().astype(np.float64)
+    focal = cameras.Ks.numpy().astype(np.float64)
+    found = np.empty((len(views), cameras.height, cameras.width, 3), np.float32)
+    for i, (view, K) in enumerate(zip(views, focal, strict=True)):
+        rotation = np.ascontiguousarray(view[:3, :3])
+        owner, zbuffer = _visibility(
+            shape.vertices, shape.faces, view, K, s, cameras.height, cameras.width
+        )
+        _resolve_normals(
+            owner, zbuffer, s, shape.vertices, shape.faces, flat, smooth, rotation,
+            -rotation.T @ view[:3, 3], K[0, 0], K[1, 1], K[0, 2], K[1, 2], found[i],
+        )  # fmt: skip
+    return found
 
 
 def render_shape(

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from score3d.cameras import orbit
 from score3d.distill.baseline.own_noise import own_noise
-from score3d.distill.baseline.stein import Stein, correlation, depth_agreement, silhouette, variate
+from score3d.distill.baseline.stein import (
+    Stein,
+    correlation,
+    depth_agreement,
+    normal_agreement,
+    rendered_normals,
+    silhouette,
+    variate,
+)
 from score3d.distill.consistency.nothing import nothing
 from score3d.distill.couple.independent import independent
 from score3d.distill.equation import Noisy, Rule, ask, distill
@@ -49,7 +58,7 @@ def noisy_at(teacher):
     t = torch.full((SAMPLES,), 0.4)
     alpha, sigma = teacher.schedule.alpha_sigma(t, z)
     one = torch.zeros(SAMPLES, 1, 1)
-    draw = draw_at(DrawSpec(1, 1, 1, 1, (3, 8, 8), 8), 0)
+    draw = draw_at(DrawSpec(1, 1, 1, 1, (3, 8, 8), 16), 0)
     view = SimpleNamespace(alpha=disc().alpha[:1], depth=disc().depth[:1])
     return Noisy(alpha * z + sigma * eps, eps, z, t, Conditioning(one, one), draw, view)
 
@@ -71,7 +80,14 @@ def blurred_red(rgb):
     return torch.nn.functional.avg_pool2d(rgb[:, :1], 3, 1, 1)[:, 0].tanh()
 
 
+def tilted_red(rgb):
+    """In place of a network for normals."""
+    x = torch.nn.functional.avg_pool2d(rgb, 3, 1, 1) - torch.tensor([0.5, 0.5, 1.5]).view(3, 1, 1)
+    return x / (x.square().sum(1, keepdim=True) + 0.01).sqrt()
+
+
 see_depth = depth_agreement(blurred_red, lambda z: 0.5 + 0.15 * z)
+see_normals = normal_agreement(tilted_red, lambda z: 0.5 + 0.15 * z)
 
 
 def worst(h):
@@ -80,7 +96,7 @@ def worst(h):
 
 
 @pytest.mark.parametrize(
-    "phi", [random_phi(0), random_phi(1), random_phi(2), silhouette, see_depth]
+    "phi", [random_phi(0), random_phi(1), random_phi(2), silhouette, see_depth, see_normals]
 )
 def test_the_variate_has_mean_zero(gaussian_teacher, phi):
     """Within 4 standard errors; so is its projection on the direction where it could fail."""
@@ -171,3 +187,33 @@ def test_correlation():
     b = torch.rand(2, 5, 7)
     expected = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
     assert np.allclose(correlation(a, b), expected, atol=1e-5)
+
+
+def test_normals_of_a_rendered_sphere():
+    """Those of the sphere itself. Central differences are off by the square of the pixel over the
+    radius of curvature: within 1.5 degrees where the sphere does not turn away."""
+    camera = orbit(torch.zeros(1), torch.zeros(1), 2.0, 40.0, 64, 64)
+    y, x = torch.meshgrid(*[torch.arange(64) + 0.5] * 2, indexing="ij")
+    focal = camera.Ks[0, 0, 0]
+    ray = torch.stack([(x - 32) / focal, (y - 32) / focal, torch.ones(64, 64)])
+    a, b = ray.square().sum(0), 2.0 * ray[2]
+    under = b**2 - a * (4 - 0.25)  # |s ray - (0, 0, 2)| = 0.5
+    depth = torch.where(under > 0, (b - under.clamp(min=0).sqrt()) / a, 0.0)
+    exact = (ray * depth - torch.tensor([0.0, 0.0, 2.0]).view(3, 1, 1)) / 0.5
+    normals, known = rendered_normals(depth[None, None], (under > 0)[None, None], camera.Ks)
+    fine = known[0, 0] & (exact[2] < -0.6)
+    assert fine.sum() > 500
+    assert not known[0, 0][under <= 0].any()
+    cosine = (normals[0] * exact).sum(0)[fine]
+    assert torch.rad2deg(cosine.clamp(max=1).acos()).max() < 1.5
+
+
+def test_normals_that_agree_and_oppose():
+    draw = draw_at(DrawSpec(1, 1, 2, 1, (3, 8, 8), 16), 0)
+    noisy = SimpleNamespace(view=disc(), draw=draw)
+    truth, _ = rendered_normals(disc().depth, disc().alpha > 0.5, draw.views.Ks)
+    for sign in (1, -1):
+        phi = normal_agreement(lambda rgb, sign=sign: sign * truth.repeat_interleave(2, 0), id)
+        assert torch.allclose(
+            phi(torch.zeros(4, 1), noisy), torch.full((4,), 1.0 - sign), atol=1e-5
+        )

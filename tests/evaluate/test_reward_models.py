@@ -288,7 +288,7 @@ def test_ssd_runs_on_what_a_depth_model_sees(tmp_path, make):
     book, spec = PromptBook(teacher, "a red cube"), build.build_spec(config, teacher)
     assert len(list(optimise(scene, teacher, book, rule, spec))) == 3
     assert rule.baseline.coefficient != 0
-    for bad in ("depth:" + str(tmp_path), "width:x", "depth"):
+    for bad in ("depth:" + str(tmp_path), "width:x", "depth:"):
         wrong = load_config("draft", "ssd", [f"distill.stein_phi={bad}"])
         with pytest.raises(ConfigError):
             build.build_rule(wrong, teacher)

@@ -22,7 +22,7 @@ class Positions:
     encode = decode = staticmethod(lambda x: x)
 
     def eps(self, z_t, t, emb, image=None, camera=None):
-        self.asked = z_t, t, emb
+        self.asked, self.image = (z_t, t, emb), image
         return z_t + 100 * torch.arange(z_t.shape[2])[:, None] + 1000 * torch.arange(z_t.shape[3])
 
 
@@ -66,11 +66,22 @@ def test_two_branches_of_guidance_are_two_sets_of_grids():
     assert torch.equal(twice, torch.cat([once, once]))
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+def test_pictures_to_edit_are_tiled_as_the_latents_are(samples):
+    """Each row's picture is a copy of its latent: so are the grids the teacher is shown."""
+    inner, rows = Positions(), 8 * samples
+    z = torch.randn(rows, 1, 2, 2)
+    GridTeacher(inner, samples).eps(z, torch.full((rows,), 0.5), torch.zeros(rows, 3, 5), image=z)
+    assert torch.equal(inner.image, inner.asked[0])
+    GridTeacher(inner, samples).eps(z, torch.full((rows,), 0.5), torch.zeros(rows, 3, 5))
+    assert inner.image is None
+
+
 def test_what_is_no_grid_is_refused():
     teacher = GridTeacher(Positions())
     four = torch.zeros(4, 1, 2, 2), torch.full((4,), 0.5), torch.zeros(4, 3, 5)
-    with pytest.raises(ValueError, match="neither a picture"):
-        teacher.eps(*four, image=four[0])
+    with pytest.raises(ValueError, match="takes no cameras"):
+        teacher.eps(*four, camera=torch.zeros(4, 16))
     with pytest.raises(ValueError, match="do not make grids"):
         teacher.eps(torch.zeros(3, 1, 2, 2), torch.full((3,), 0.5), torch.zeros(3, 3, 5))
     with pytest.raises(ValueError, match="share one time"):

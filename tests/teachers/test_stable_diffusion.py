@@ -43,6 +43,14 @@ def test_affine_encoder_is_folded_exactly(affine):
     assert torch.allclose(teacher.encode(rgb), expected, atol=1e-5)
 
 
+def test_colours_of_an_affine_encoder_are_pictures_that_it_encodes(affine):
+    teacher, _ = affine
+    z = torch.randn(2, *teacher.latent_shape)
+    rgb = teacher.colours(z)
+    assert rgb.shape == (2, 3, 32, 32)
+    assert torch.allclose(teacher.encode(rgb), z, atol=1e-3)
+
+
 def test_pictures_of_other_sizes_are_resized(checkpoints):
     teacher = StableDiffusionTeacher(checkpoints("sd-eps").folder)
     assert teacher.encode(torch.rand(1, 3, 40, 40)).shape == (1, 4, 8, 8)

@@ -22,7 +22,16 @@ from score3d.distill.equation import Asked, Noisy
 from score3d.schedule import NoiseSchedule
 from score3d.teachers.base import Teacher
 
-__all__ = ["Phi", "Stein", "correlation", "depth_agreement", "silhouette", "variate"]
+__all__ = [
+    "Phi",
+    "Stein",
+    "correlation",
+    "depth_agreement",
+    "normal_agreement",
+    "rendered_normals",
+    "silhouette",
+    "variate",
+]
 
 # phi(z_t [M,C,h,w], noisy) -> [M]: differentiable, each row a function of its own z_t
 Phi = Callable[[Tensor, Noisy], Tensor]
@@ -44,16 +53,65 @@ def depth_agreement(
     """The paper's phi: 1 - the correlation, in [0,2], of the render's nearness (inverse depth, 0
     beside the object) with the depth that a network sees in z_t.
 
-    estimate: rgb [M,3,h,w] -> [M,h,w], larger where nearer. colours: latents -> rgb, at the
-    latents' resolution; that the network is shown these and not decoded pictures is ours. The
-    scene must render depth."""
+    estimate: rgb [M,3,h,w] -> [M,h',w'], larger where nearer. colours: latents -> rgb, about in
+    [0,1]; that the network is shown an affine map of the latents and not decoded pictures is
+    ours. The scene must render depth."""
 
     def phi(z_t: Tensor, noisy: Noisy) -> Tensor:
         view: Any = noisy.view
         near = torch.where(view.alpha > 0.5, 1 / view.depth.clamp(min=1e-3), 0.0)
-        return 1 - _agreement(near.detach(), estimate(colours(z_t).clamp(0, 1)))
+        return 1 - _agreement(near.detach(), estimate(colours(z_t)))
 
     return phi
+
+
+def normal_agreement(
+    estimate: Callable[[Tensor], Tensor], colours: Callable[[Tensor], Tensor]
+) -> Phi:
+    """The paper's other phi: 1 - the mean cosine, in [0,2], between the normals of the render's
+    depth and those that a network sees in z_t, over the object; 1 where there is none.
+
+    estimate: rgb [M,3,h,w] -> normals [M,3,h',w'] in the camera's axes (x right, y down, z
+    forward), of length at most 1. colours: as in `depth_agreement`."""
+
+    def phi(z_t: Tensor, noisy: Noisy) -> Tensor:
+        view: Any = noisy.view
+        said = estimate(colours(z_t))
+        normals, known = rendered_normals(
+            view.depth.detach(), view.alpha.detach() > 0.5, noisy.draw.views.Ks
+        )
+        both = torch.cat([normals * known, known.to(normals)], 1).to(said)
+        if both.shape[-2:] != said.shape[-2:]:
+            both = torch.nn.functional.interpolate(both, said.shape[-2:], mode="area")
+        both = both.repeat_interleave(len(said) // len(both), 0)
+        cosine = (both[:, :3] * said).sum((1, 2, 3))
+        return 1 - cosine / both[:, 3].sum((1, 2)).clamp(min=1e-6)
+
+    return phi
+
+
+def rendered_normals(depth: Tensor, inside: Tensor, Ks: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit normals [B,3,H,W] of depth maps [B,1,H,W] by central differences, in the camera's axes
+    and towards it, and where they are known [B,1,H,W]: inside, with all four neighbours.
+
+    inside [B,1,H,W] bool; Ks [B,3,3] in pixels."""
+    h, w = depth.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(h, device=depth.device) + 0.5,
+        torch.arange(w, device=depth.device) + 0.5,
+        indexing="ij",
+    )
+    fx, fy, cx, cy = (
+        Ks[:, i, j, None, None].to(depth) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
+    rays = torch.stack([(x - cx) / fx, (y - cy) / fy, torch.ones_like(x).expand(len(Ks), h, w)], 1)
+    points = torch.nn.functional.pad(rays * depth, (1, 1, 1, 1), mode="replicate")
+    across = points[:, :, 1:-1, 2:] - points[:, :, 1:-1, :-2]
+    down = points[:, :, 2:, 1:-1] - points[:, :, :-2, 1:-1]
+    normals = torch.nn.functional.normalize(torch.linalg.cross(down, across, dim=1), dim=1)
+    padded = torch.nn.functional.pad(inside, (1, 1, 1, 1))
+    known = inside & padded[..., 2:, 1:-1] & padded[..., :-2, 1:-1]
+    return normals, known & padded[..., 1:-1, 2:] & padded[..., 1:-1, :-2]
 
 
 def _agreement(seen: Tensor, said: Tensor) -> Tensor:
