@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from score3d.files.atomic import atomic_write
 from score3d.files.grid_field import GridField
@@ -134,6 +135,34 @@ class TetrahedralField:
     ) -> None:  # fmt: skip
         self.cells, self.bound, self.distance, self.offset = cells, bound, distance, offset
         self.colours = GridField(np.zeros_like(raw_colour[0]), raw_colour, bound)
+
+    @classmethod
+    def around(
+        cls, points: NDArray, normals: NDArray, rgb: NDArray, cells: int, bound: float,
+        resolution: int,
+    ) -> TetrahedralField:  # fmt: skip
+        """A closed surface given by points [N, 3], closer to each other than to the next sheet,
+        with outward unit normals [N, 3] and colours rgb [N, 3] in [0, 1]; colours on a grid of
+        `resolution` cells a side.
+
+        The sign is that of the nearest point's tangent plane, and so is the distance where it is
+        close (Hoppe et al. 1992); elsewhere the point's own, up to three cells.
+        """
+        from scipy.spatial import KDTree
+
+        tree = KDTree(points)
+        at = lattice(cells).points * bound
+        away, nearest = tree.query(at)
+        plane = np.einsum("vi,vi->v", at - points[nearest], normals[nearest])
+        cell = 2 * bound / cells
+        distance = np.where(away < cell, plane, np.copysign(np.minimum(away, 3 * cell), plane))
+        line = np.linspace(-bound, bound, resolution + 1)
+        z, y, x = np.meshgrid(line, line, line, indexing="ij")
+        _, nearest = tree.query(np.stack([x, y, z], -1).reshape(-1, 3), k=min(4, len(points)))
+        colour = rgb[nearest.reshape(len(z) ** 3, -1)].mean(axis=1)
+        raw = logit(np.clip(colour, 0.01, 0.99)).T.reshape(3, *x.shape)
+        zeros = np.zeros(at.shape, np.float32)
+        return cls(cells, bound, distance.astype(np.float32), zeros, raw.astype(np.float32))
 
     def surface(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Corners [W, 3] and closed, outward faces [F, 3]; none for an empty field."""

@@ -4,8 +4,8 @@ Which face a sample shows is found exactly, with a z-buffer. Values at the corne
 with perspective-correct barycentric coordinates, through which gradients reach values and corners.
 Coverage is a step function, whose gradient is zero or infinite, so outlines are blended as in
 Laine et al. 2020 (nvdiffrast, arXiv 2011.03277, section 3.6): where one passes between two
-neighbouring samples, at a share t of the way from the sample p that shows the surface to the sample q
-that shows what is behind it,
+neighbouring samples, at a share t of the way from p, which shows the surface, to q, which shows
+what is behind it,
 
     t < 1/2:  C_p = (1/2 + t) C_p + (1/2 - t) C_q
     t > 1/2:  C_q = (3/2 - t) C_q + (t - 1/2) C_p
@@ -50,10 +50,10 @@ def face_neighbours(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 class MeshRaster:
     """What B views of a mesh show at H x W samples each.
 
-    sample [P]: numbers (view, row, column; flat) of the samples that show a face. corner [P,3]: that
-    face's corners. weights [P,3]: their barycentric coordinates, on the graph. depth [P]: along the
-    viewing axis, world units, on the graph. inner, outer [Q]: the pairs of samples an outline passes
-    between. share [Q]: where, in (0,1) from inner to outer, on the graph.
+    sample [P]: numbers (view, row, column; flat) of the samples that show a face. corner [P,3]:
+    that face's corners. weights [P,3]: their barycentric coordinates, on the graph. depth [P]:
+    along the viewing axis, world units, on the graph. inner, outer [Q]: the pairs of samples that
+    an outline passes between. share [Q]: where, in (0,1) from inner to outer, on the graph.
     """
 
     views: int

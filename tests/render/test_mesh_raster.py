@@ -130,8 +130,9 @@ def test_gradients_against_finite_differences():
 
     def objective():
         seen = raster(vertices, mesh.faces, cameras)
-        shown = [seen.interpolate(values), torch.ones_like(seen.depth)[:, None], seen.depth[:, None]]
-        return (seen.picture(torch.cat(shown, 1)) * mix).sum()
+        depth = seen.depth[:, None]
+        shown = torch.cat([seen.interpolate(values), torch.ones_like(depth), depth], 1)
+        return (seen.picture(shown) * mix).sum()
 
     objective().backward()
     outline = raster(vertices, mesh.faces, cameras)
@@ -157,10 +158,11 @@ def test_outlines_finer_than_a_sample_are_found():
 def test_a_picture_stays_between_its_colours():
     """Also where one sample lies between outlines on every side: needles."""
     mesh = trimesh.creation.icosphere(1, 0.4)
-    vertices = tensor(mesh.vertices) * (0.1 + 0.9 * (torch.arange(len(mesh.vertices)) % 3 == 0))[:, None]
+    long = torch.arange(len(mesh.vertices)) % 3 == 0
+    vertices = tensor(mesh.vertices) * (0.1 + 0.9 * long)[:, None]
     seen = raster(vertices, mesh.faces, views(16, (10.0, 5.0)))
     alpha = seen.picture(torch.ones(len(seen.sample), 1, dtype=torch.float64))
-    assert 0 <= float(alpha.min())
+    assert float(alpha.min()) >= 0
     assert float(alpha.max()) <= 1 + 1e-12
 
 
