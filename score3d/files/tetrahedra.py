@@ -120,6 +120,22 @@ def corner_normals(vertices: NDArray, faces: NDArray) -> NDArray[np.float64]:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
+def _sides(grid: Lattice, far: NDArray[np.bool_], distance: NDArray) -> NDArray[np.float64]:
+    """-1 or 1 [V] for corners far from a surface: what most of those of a connected part say, and
+    outside for what reaches the border."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    links = np.concatenate([grid.tetrahedra[:, [0, k]] for k in (1, 2, 3)])
+    links = links[far[links].all(axis=1)]
+    size = len(far)
+    graph = coo_matrix((np.ones(len(links), bool), links.T), shape=(size, size))
+    count, part = connected_components(graph, directed=False)
+    votes = np.bincount(part, np.sign(distance), minlength=count)
+    votes += np.bincount(part, size * (grid.border & far), minlength=count)
+    return np.where(votes < 0, -1.0, 1.0)[part]
+
+
 class TetrahedralField:
     """A surface in [-bound, bound]^3 with a colour.
 
@@ -145,17 +161,24 @@ class TetrahedralField:
         with outward unit normals [N, 3] and colours rgb [N, 3] in [0, 1]; colours on a grid of
         `resolution` cells a side.
 
-        The sign is that of the nearest point's tangent plane, and so is the distance where it is
-        close (Hoppe et al. 1992); elsewhere the point's own, up to three cells.
+        Close to the points the distance is the mean of those from the nearest points' tangent
+        planes (IMLS, Kolluri 2005); elsewhere it is the nearest point's own, up to three cells. Of
+        far corners, those that the lattice connects are on the same side.
         """
         from scipy.spatial import KDTree
 
         tree = KDTree(points)
-        at = lattice(cells).points * bound
-        away, nearest = tree.query(at)
-        plane = np.einsum("vi,vi->v", at - points[nearest], normals[nearest])
-        cell = 2 * bound / cells
-        distance = np.where(away < cell, plane, np.copysign(np.minimum(away, 3 * cell), plane))
+        grid, cell = lattice(cells), 2 * bound / cells
+        at = grid.points * bound
+        away, nearest = tree.query(at, k=min(12, len(points)))
+        away, nearest = away.reshape(len(at), -1), nearest.reshape(len(at), -1)
+        planes = np.einsum("vki,vki->vk", at[:, None] - points[nearest], normals[nearest])
+        weights = 1 / (away**2 + (0.1 * cell) ** 2)
+        distance = (weights * planes).sum(axis=1) / weights.sum(axis=1)
+        away = away[:, 0]
+        far = away > cell
+        side = _sides(grid, far, distance)
+        distance = np.where(far, side * np.minimum(away, 3 * cell), distance)
         line = np.linspace(-bound, bound, resolution + 1)
         z, y, x = np.meshgrid(line, line, line, indexing="ij")
         _, nearest = tree.query(np.stack([x, y, z], -1).reshape(-1, 3), k=min(4, len(points)))
