@@ -56,10 +56,10 @@ def starting_tetrahedra(
         file = next((f for f in held if f.is_file()), held[-1])
     if file.name == "tetrahedra.npz":
         field = TetrahedralField.load(file)
-        colours = len(field.colours.raw) == resolution + 1
-        if field.cells == cells and abs(field.bound - bound) < 1e-9 and colours:
-            return field
         vertices, faces = field.surface()
+        same = (cells, bound, resolution + 1)
+        if len(faces) and (field.cells, field.bound, len(field.colours.raw)) == same:
+            return field
         rgb = field.nearest_colour(vertices)
     elif file.suffix != ".npz" and is_mesh_file(file):
         points, normals, rgb = surface_points(read_mesh(file), MESH_POINTS)
