@@ -47,7 +47,8 @@ def test_every_recipe_runs_and_its_stages_hand_over(tmp_path, name):
         a, b = (TetrahedralField.load(out / n / "tetrahedra.npz") for n in ("geometry", "texture"))
         assert (a.distance < 0).sum() > 500
         np.testing.assert_array_equal(a.distance, b.distance)
-        np.testing.assert_array_equal(a.offset, b.offset)
+        # an offset goes through a tanh and back
+        np.testing.assert_allclose(a.offset, b.offset, atol=1e-8)
         assert np.abs(a.colours.raw_colour - b.colours.raw_colour).max() > 0.01
     code, text = call("a red mushroom", "--recipe", name, "--out", out)
     assert code == 2

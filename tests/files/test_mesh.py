@@ -308,7 +308,7 @@ def test_two_bodies_that_share_an_edge_come_apart() -> None:
 
 
 def test_a_closed_mesh_is_left_as_it_is() -> None:
-    from score3d.files.mesh import _split
+    from score3d.files.closed_mesh import _split
 
     ball = trimesh.creation.icosphere(subdivisions=1)
     vertices, triangles = _split(np.array(ball.vertices), np.array(ball.faces))
