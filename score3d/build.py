@@ -43,9 +43,10 @@ from score3d.scenes.base import Scene
 from score3d.scenes.compactness import Compactness
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.scenes.image import ImageOptions, ImageScene
+from score3d.scenes.mesh import MeshOptions, MeshScene
 from score3d.scenes.nerf import NerfOptions, NerfScene
 from score3d.scenes.particles import ParticleScene
-from score3d.scenes.start import starting_field, starting_splats
+from score3d.scenes.start import starting_field, starting_splats, starting_tetrahedra
 from score3d.teachers.aliases import ALIASES
 from score3d.teachers.base import Teacher
 from score3d.teachers.checkpoint import Checkpoint
@@ -167,6 +168,12 @@ def _nerf(config: Config, device: torch.device, seed: int, teacher: Any) -> Scen
     return NerfScene(options, seed, device, _wants_geometry(config), field=field)
 
 
+def _mesh(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
+    options = MeshOptions(**config.mesh.model_dump(), bound=config.scene.bound)
+    field = starting_tetrahedra(config.scene.start, options.cells, options.bound, options.texture)
+    return MeshScene(options, seed, device, _wants_geometry(config), field=field)
+
+
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     s = config.scene
     options = ImageOptions(config.views.resolution, s.image_lr, s.image_latents)
@@ -184,6 +191,7 @@ def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Sce
 SCENES: dict[str, Callable[..., Scene]] = {
     "gaussians": _gaussians,
     "nerf": _nerf,
+    "mesh": _mesh,
     "image": _image,
 }
 

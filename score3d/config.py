@@ -11,7 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 
 from score3d.resources import resource
 
@@ -170,6 +177,24 @@ class NerfSection(_Section):
     background: Literal["given", "learned"] = "given"
 
 
+class MeshSection(_Section):
+    """For scene.kind "mesh"; see `score3d.scenes.mesh.MeshOptions`."""
+
+    cells: int = Field(default=32, ge=8, le=256, multiple_of=4)
+    radii: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.35, 0.35, 0.35)
+    texture: int = Field(default=64, ge=8, le=512, multiple_of=4)
+    reach: float = Field(default=0.3, gt=0, le=0.5)
+    lr_sdf: float = Field(default=0.002, gt=0)
+    lr_offset: float = Field(default=0.01, gt=0)
+    lr_color: float = Field(default=0.03, gt=0)
+    samples: int = Field(default=2, ge=1, le=8)
+    train: Literal["all", "geometry", "colour"] = "all"
+    shading: Literal["colour", "normals"] = "colour"
+    light: float = Field(default=1.0, ge=0, le=1)
+    smooth: float = Field(default=0.0, ge=0)
+    laplacian: float = Field(default=0.0, ge=0)
+
+
 class EditSection(_Section):
     """What is edited, for runs of `score3d edit`. input: a file or run folder. source: what it
     shows, in words. instruction: the prompt as it was given. region: "" or box:..., sphere:...,
@@ -205,6 +230,7 @@ class Config(_Section):
     views: Views = Views()
     scene: SceneSection = SceneSection()
     nerf: NerfSection = NerfSection()
+    mesh: MeshSection = MeshSection()
     edit: EditSection = EditSection()
     output: Output = Output()
 

@@ -16,7 +16,13 @@ from score3d.config import Config, to_toml
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.files.atomic import write_text
-from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_mesh
+from score3d.files.mesh import (
+    MeshError,
+    grid_to_mesh,
+    splats_to_mesh,
+    tetrahedra_to_mesh,
+    write_mesh,
+)
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
 from score3d.files.ply import write_ply
 from score3d.files.splats import Splats
@@ -27,6 +33,7 @@ from score3d.report.run_report import write_report_or_note
 from score3d.runs.checkpoint import Checkpoint
 from score3d.runs.folder import RunFolder, write_summary
 from score3d.scenes.image import ImageScene
+from score3d.scenes.mesh import MeshScene
 from score3d.scenes.nerf import NerfScene
 from score3d.scenes.photograph import photograph
 from score3d.teachers.base import Teacher
@@ -35,6 +42,7 @@ from score3d.teachers.latent import LatentTeacher
 __all__ = ["Phase", "generate"]
 
 JUDGED_VIEWS = 8
+OWN_PICTURES = (NerfScene, MeshScene)  # not those of their Gaussians
 
 
 def generate(
@@ -127,7 +135,7 @@ def _preview(folder: RunFolder, scene: Any, config: Config) -> None:
 
 def _pictures(scene: Any, cameras: Cameras, gray: float) -> np.ndarray:
     """[B,H,W,3] in [0,1], by the scene itself if it can, else of its Gaussians."""
-    if isinstance(scene, NerfScene):
+    if isinstance(scene, OWN_PICTURES):
         return scene.photograph(cameras, gray)
     return photograph(scene if isinstance(scene, Splats) else scene.splats(), cameras, gray)
 
@@ -153,7 +161,9 @@ def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
     write_ply(folder.scene, splats)
     if isinstance(scene, NerfScene):
         scene.field().save(folder.field)
-    views = _export_pictures(folder, scene if isinstance(scene, NerfScene) else splats, config)
+    if isinstance(scene, MeshScene):
+        scene.field().save(folder.tetrahedra)
+    views = _export_pictures(folder, scene if isinstance(scene, OWN_PICTURES) else splats, config)
     notes = [f"{dropped} Gaussians that were not finite were dropped"] if dropped else []
     notes += _export_mesh(folder, scene, splats, config)
     return _Exported(views, len(splats), notes)
@@ -169,6 +179,9 @@ def _export_pictures(folder: RunFolder, scene: Any, config: Config) -> np.ndarra
     sheet = contact_sheet(views, 4, labels, config.run.prompt)
     write_png(folder.contact_sheet, sheet)
     write_png(folder.preview, views[1])
+    if isinstance(scene, MeshScene):
+        shown = scene.photograph_normals(turntable(JUDGED_VIEWS, size, fov=fov))
+        write_png(folder.normals, contact_sheet(shown, 4, labels, "normals"))
     frames = _pictures(scene, turntable(config.output.turntable_views, size, fov=fov), gray)
     write_turntable(folder.turntable, frames, fps=config.output.turntable_views / 4)
     return views
@@ -180,6 +193,8 @@ def _export_mesh(folder: RunFolder, scene: Any, splats: Splats, config: Config) 
         side = config.output.mesh_resolution
         if isinstance(scene, NerfScene):
             mesh = grid_to_mesh(scene.field(), side)
+        elif isinstance(scene, MeshScene):
+            mesh = tetrahedra_to_mesh(scene.field())
         else:
             mesh = splats_to_mesh(splats, side)
         write_mesh(folder.mesh, mesh)

@@ -27,7 +27,7 @@ BELOW = {
     "scenes": {"cameras", "draw", "files", "render"},
     "teachers": {"articles", "cameras", "resources", "schedule"},
     "evaluate": {"cameras", "files", "render", "resources", "scenes", "teachers", "world"},
-    "world": {"articles", "cameras"},
+    "world": {"articles", "cameras", "render"},
     "compress": {"cameras", "files", "render", "scenes"},
     "batch": {"files", "report", "runs"},
     "report": {"citations", "config", "files", "runs"},

@@ -130,12 +130,15 @@ def _write_mesh(
     size: float | None,
     report: dict[str, object],
 ) -> list[Path]:
-    """The mesh of a run's radiance field if it has one, else of the splats."""
+    """The mesh that a run's scene is; else of its radiance field; else of the splats."""
     from score3d.files.grid_field import GridField
-    from score3d.files.mesh import grid_to_mesh, splats_to_mesh, write_mesh
+    from score3d.files.mesh import grid_to_mesh, splats_to_mesh, tetrahedra_to_mesh, write_mesh
+    from score3d.files.tetrahedra import TetrahedralField
 
-    field = source / "field.npz"
-    if field.is_file():
+    field, tetrahedra = source / "field.npz", source / "tetrahedra.npz"
+    if tetrahedra.is_file():
+        mesh = tetrahedra_to_mesh(TetrahedralField.load(tetrahedra))
+    elif field.is_file():
         mesh = grid_to_mesh(GridField.load(field), resolution)
     else:
         mesh = splats_to_mesh(splats, resolution)

@@ -55,7 +55,7 @@ def follow_events(
         watch = [view.watch]
     handlers = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        unit = "cells" if config.scene.kind == "nerf" else "Gaussians"
+        unit = {"nerf": "cells", "mesh": "faces"}.get(config.scene.kind, "Gaussians")
         with Progress(config.run.steps, quiet or as_json, unit) as progress:
             progress.phase("load")
             follow = events(should_stop, *watch)

@@ -33,12 +33,16 @@ def generate(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="Several stages: dreamgaussian, gsgen, magic3d, or a .toml file."),
+        typer.Option(
+            help="Several stages: dreamgaussian, gsgen, magic3d, prolificdreamer, or a .toml."
+        ),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A name of `score3d teachers` or a diffusers folder.")
     ] = None,
-    scene: Annotated[str | None, typer.Option(help="Scene kind: gaussians, nerf, image.")] = None,
+    scene: Annotated[
+        str | None, typer.Option(help="Scene kind: gaussians, nerf, mesh, image.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
     particles: Annotated[

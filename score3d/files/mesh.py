@@ -17,21 +17,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from score3d.files.atomic import atomic_write
+from score3d.files.closed_mesh import closed, solid_parts
 from score3d.files.field import Field, GaussianField
 from score3d.files.grid_field import GridField
-from score3d.files.splats import Splats
-from score3d.files.texture import bake, unwrap
+from score3d.files.splats import FloatArray, Splats
+from score3d.files.tetrahedra import TetrahedralField
+from score3d.files.texture import Colour, bake, surface_colour, unwrap
 
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["MeshError", "grid_to_mesh", "splats_to_mesh", "write_mesh"]
+__all__ = [
+    "MeshError",
+    "grid_to_mesh",
+    "splats_to_mesh",
+    "surface_of",
+    "tetrahedra_to_mesh",
+    "write_mesh",
+]
 
 MakeField = Callable[[float], Field]  # from a blur, see GaussianField
 
 COVERED = 0.5  # of the greatest alpha of the picture: from there a pixel counts as covered
 INVISIBLE = 1 / 255  # opacity below which a splat never reaches an 8-bit picture
-SMALLEST_PART = 0.02  # of the area of the largest part
 COARSE = 48  # samples along the longest side while looking for the object
 
 
@@ -89,12 +97,51 @@ def grid_to_mesh(
     """`splats_to_mesh` for a radiance field on a grid, with no detour by splats. The same
     arguments, result (without "dropped_splats") and errors."""
     _check(resolution, faces, texture_size)
+    _check_field(field)
+    return _field_to_mesh(lambda blur: field, resolution, faces, texture_size, threshold)
+
+
+def tetrahedra_to_mesh(
+    field: TetrahedralField, faces: int = 20_000, texture_size: int = 1024
+) -> trimesh.Trimesh:
+    """The surface of tetrahedra as it is, with no field in between; decimated only if it has more
+    than `faces` triangles, and without debris and walls of cavities. The texture is baked as in
+    `splats_to_mesh`, and so are the result (without "threshold") and the errors."""
+    _check(16, faces, texture_size)
+    if not (np.isfinite(field.distance).all() and np.isfinite(field.offset).all()):
+        raise MeshError("no mesh: the scene has values that are not finite")
+    vertices, triangles, parts = solid_parts(*field.surface())
+    if len(triangles) == 0:
+        raise MeshError(
+            "no mesh: no solid surface; the smallest signed distance is "
+            f"{float(field.distance.min()):.3g}"
+        )
+    plain, parts = closed(vertices, triangles, parts, faces)
+    return _textured(plain, field, texture_size, {"dropped_parts": parts})
+
+
+def surface_of(
+    source: Splats | GridField, resolution: int = 96
+) -> tuple[NDArray[np.float64], NDArray[np.int64], FloatArray]:
+    """Corners [V, 3], outward faces [F, 3] and the corners' colours [V, 3] in [0, 1] of the surface
+    that `splats_to_mesh` and `grid_to_mesh` begin with: closed, not yet decimated or unwrapped.
+    Raises MeshError."""
+    if isinstance(source, GridField):
+        _check_field(source)
+        make: MakeField = lambda blur: source  # noqa: E731
+    else:
+        kept, _ = _visible(source)
+        make = lambda blur: GaussianField(kept, blur)  # noqa: E731
+    volume, _, vertices, triangles, _ = _level_set(make, resolution, None)
+    return vertices, triangles, surface_colour(volume.field, vertices)
+
+
+def _check_field(field: GridField) -> None:
     if not (np.isfinite(field.raw).all() and np.isfinite(field.raw_colour).all()):
         raise MeshError("no mesh: the field has values that are not finite")
     highest = float(np.logaddexp(0, np.float64(field.raw.max()))) / field.cell
     if -np.expm1(-2 * field.bound * highest) < INVISIBLE:  # all of it together, seen through
         raise MeshError(f"no mesh: the field is invisible; its maximum density is {highest:.2g}")
-    return _field_to_mesh(lambda blur: field, resolution, faces, texture_size, threshold)
 
 
 def _check(resolution: int, faces: int, texture_size: int) -> None:
@@ -108,18 +155,34 @@ def _check(resolution: int, faces: int, texture_size: int) -> None:
 def _field_to_mesh(
     field: MakeField, resolution: int, faces: int, texture_size: int, threshold: float | None
 ) -> trimesh.Trimesh:
+    volume, level, vertices, triangles, parts = _level_set(field, resolution, threshold)
+    plain, parts = closed(vertices, triangles, parts, faces)
+    about = {"threshold": float(level), "dropped_parts": parts}
+    return _textured(plain, volume.field, texture_size, about)
+
+
+def _level_set(
+    field: MakeField, resolution: int, threshold: float | None
+) -> tuple[_Volume, float, NDArray, NDArray, int]:
+    """Where, at which density, corners [V, 3], outward faces [F, 3], and parts left out."""
+    low, high = _object_box(field, threshold)
+    volume = _Volume(field, low, high, resolution)
+    level = volume.level() if threshold is None else threshold
+    return volume, level, *_surface(volume, level)
+
+
+def _textured(
+    plain: trimesh.Trimesh, field: Colour, texture_size: int, about: dict[str, float]
+) -> trimesh.Trimesh:
+    """An unwrapped copy with the field's colours; `about` goes into its metadata."""
     import trimesh
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
 
-    low, high = _object_box(field, threshold)
-    volume = _Volume(field, low, high, resolution)
-    level = volume.level() if threshold is None else threshold
-    plain, parts = _closed(*_surface(volume, level), faces)
     vertices, triangles = np.array(plain.vertices), np.array(plain.faces)
     normals = np.array(plain.vertex_normals)
     source, triangles, uv, shape = unwrap(vertices, normals, triangles, texture_size)
-    picture = bake(volume.field, vertices[source], triangles, uv, shape)
+    picture = bake(field, vertices[source], triangles, uv, shape)
     material = PBRMaterial(
         name="score3d",
         baseColorTexture=Image.fromarray(picture),
@@ -132,10 +195,9 @@ def _field_to_mesh(
         vertex_normals=normals[source],
         visual=TextureVisuals(uv=uv, material=material),
         metadata={
-            "threshold": float(level),
             "watertight": bool(plain.is_watertight),
             "parts": int(plain.body_count),
-            "dropped_parts": parts,
+            **about,
         },
         process=False,
     )
@@ -298,95 +360,9 @@ def _surface(volume: _Volume, level: float) -> tuple[NDArray, NDArray, int]:
     # a sample on the surface itself would give triangles without area
     ratio = np.where(np.abs(ratio) < 1e-3, 1e-3, np.minimum(ratio, steepest))
     vertices, triangles, _, _ = marching_cubes(ratio, 0.0, gradient_direction="ascent")
-    vertices, triangles, parts = _solid_parts(vertices, triangles.astype(np.int64))
+    vertices, triangles, parts = solid_parts(vertices, triangles.astype(np.int64))
     if len(triangles) == 0:
         raise MeshError(
             f"no solid surface at density {level:.4g}; the maximum density is {highest:.4g}"
         )
     return volume.origin + volume.voxel * vertices.astype(np.float64), triangles, parts
-
-
-def _solid_parts(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray, int]:
-    """The mesh without small parts and cavity walls, and how many of these there were."""
-    part = _parts(len(vertices), triangles)
-    corners = vertices[triangles].astype(np.float64)
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    areas = np.bincount(part, 0.5 * np.linalg.norm(cross, axis=1))
-    volumes = np.bincount(part, np.einsum("ni,ni->n", corners[:, 0], cross) / 6)
-    # a wall around a cavity encloses a negative volume, a sheet folded flat none
-    solid = volumes > 1e-9 * np.maximum(areas, np.finfo(float).tiny) ** 1.5
-    kept = solid & (areas >= SMALLEST_PART * areas[solid].max(initial=0))
-    used, triangles = np.unique(triangles[kept[part]], return_inverse=True)
-    return vertices[used], triangles.reshape(-1, 3), int((~kept).sum())
-
-
-def _parts(count: int, triangles: NDArray) -> NDArray:
-    """The number of the connected part each triangle belongs to, shape [F]."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    ends = np.concatenate([triangles[:, :2], triangles[:, 1:]])
-    links = coo_matrix((np.ones(len(ends), bool), ends.T), shape=(count, count))
-    return connected_components(links, directed=False)[1][triangles[:, 0]]
-
-
-def _decimate(vertices: NDArray, triangles: NDArray, target: int) -> tuple[NDArray, NDArray]:
-    import fast_simplification
-
-    # aggression: 3 of 10 pinches fewer edges shut, but stops short of the target where the
-    # surface is a sponge; only then harder
-    for aggression in (3, 7, 10):
-        if len(triangles) > target:
-            fewer = fast_simplification.simplify(
-                np.asarray(vertices, np.float64),
-                np.asarray(triangles, np.int32),
-                target_count=target,
-                agg=aggression,
-            )
-            vertices, triangles = fewer[0], fewer[1]
-    return np.asarray(vertices, np.float64), np.asarray(triangles, np.int64)
-
-
-def _closed(
-    vertices: NDArray, triangles: NDArray, parts: int, faces: int
-) -> tuple[trimesh.Trimesh, int]:
-    """The surface with about `faces` triangles and the number of parts left out; with up to four
-    times as many if that is what it takes to stay closed, which thin walls may need."""
-    import trimesh
-
-    found = []
-    for target in (faces, 2 * faces, 4 * faces):
-        fewer = _split(*_decimate(vertices, triangles, target))
-        corners, kept, slivers = _solid_parts(*fewer)  # what the splitting cut off
-        found.append((trimesh.Trimesh(corners, kept, process=False), parts + slivers))
-        if found[-1][0].is_watertight or len(triangles) <= target:
-            return found[-1]
-    return found[0]
-
-
-def _split(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
-    """The same triangles with a vertex of its own for each fan around a corner.
-
-    Decimation can squeeze a tunnel or a thin sheet shut until two sides share an edge, which four
-    triangles then meet in. Corners stay joined only across edges of exactly two triangles, so the
-    sides come apart again, at the same places, and the mesh is closed.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(triangles)
-    corner = np.arange(3 * n).reshape(n, 3)
-    start = np.concatenate([corner[:, [0, 1]], corner[:, [1, 2]], corner[:, [2, 0]]])
-    ends = triangles.reshape(-1)[start]
-    flip = ends[:, 0] > ends[:, 1]
-    start[flip], ends[flip] = start[flip][:, ::-1], ends[flip][:, ::-1]
-    order = np.lexsort((ends[:, 1], ends[:, 0]))
-    first = np.flatnonzero((np.diff(ends[order], axis=0, prepend=-1) != 0).any(axis=1))
-    pairs = first[np.diff(first, append=len(order)) == 2]
-    a, b = start[order[pairs]], start[order[pairs + 1]]
-    links = np.concatenate([np.stack([a[:, k], b[:, k]]) for k in (0, 1)], axis=1)
-    fans = coo_matrix((np.ones(links.shape[1], bool), links), shape=(3 * n, 3 * n))
-    count, fan = connected_components(fans, directed=False)
-    source = np.zeros(count, np.int64)
-    source[fan] = triangles.reshape(-1)
-    return vertices[source], fan.reshape(n, 3).astype(np.int64)

@@ -24,6 +24,7 @@ __all__ = [
     "read_mesh",
     "sample_mesh",
     "sample_surface",
+    "surface_points",
     "surfels",
 ]
 
@@ -116,22 +117,48 @@ def sample_mesh(
     SurfelError for a mesh without area.
     """
     from trimesh.sample import sample_surface as scatter
-    from trimesh.triangles import points_to_barycentric
 
-    area = float(mesh.area) if len(mesh.faces) else 0.0
-    if not np.isfinite(area) or area <= 0:
-        raise SurfelError("the mesh has no faces with an area; there is nothing to sample")
+    area = _area(mesh)
     points, face = scatter(mesh, 3 * count, seed=seed)[:2]
     spacing = np.sqrt(area / count)
     kept = _apart(points, 0.7 * spacing)[:count]
     points, face = np.asarray(points)[kept], face[kept]
+    normals, share = _normals(mesh, points, face)
+    rgb = colour_at(points) if colour_at else _mesh_colour(mesh, face, share)
+    return surfels(points, normals, rgb, np.sqrt(area / len(points)))
+
+
+def surface_points(mesh: Any, count: int, seed: int = 0) -> tuple[NDArray[np.float64], ...]:
+    """Points [N, 3] drawn by area, their unit normals [N, 3] and colours [N, 3] in [0, 1], as of
+    `sample_mesh`. Raises SurfelError for a mesh without area."""
+    from trimesh.sample import sample_surface as scatter
+
+    _area(mesh)
+    points, face = scatter(mesh, count, seed=seed)[:2]
+    points = np.asarray(points)
+    normals, share = _normals(mesh, points, face)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    return points, normals, _mesh_colour(mesh, face, share)
+
+
+def _area(mesh: Any) -> float:
+    area = float(mesh.area) if len(mesh.faces) else 0.0
+    if not np.isfinite(area) or area <= 0:
+        raise SurfelError("the mesh has no faces with an area; there is nothing to sample")
+    return area
+
+
+def _normals(mesh: Any, points: NDArray, face: NDArray) -> tuple[NDArray, NDArray]:
+    """Smooth normals [M, 3], of any length, and barycentric coordinates [M, 3] of points in faces
+    [M]."""
+    from trimesh.triangles import points_to_barycentric
+
     share = points_to_barycentric(mesh.triangles[face], points)
     corners = np.asarray(mesh.vertex_normals)[mesh.faces[face]]
     normals = np.einsum("nk,nkd->nd", share, corners)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     normals = np.where(length > 1e-9, normals / np.maximum(length, 1e-9), mesh.face_normals[face])
-    rgb = colour_at(points) if colour_at else _mesh_colour(mesh, face, share)
-    return surfels(points, normals, rgb, np.sqrt(area / len(points)))
+    return normals, share
 
 
 def _apart(points: NDArray, distance: float) -> NDArray[np.int64]:

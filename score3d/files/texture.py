@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from score3d.files.field import Field
+from score3d.files.splats import FloatArray
 
-__all__ = ["bake", "unwrap"]
+__all__ = ["Colour", "bake", "surface_colour", "unwrap"]
 
 CANDIDATES = 2_000_000  # texels tested at once
 
@@ -48,8 +50,25 @@ def unwrap(
     )
 
 
+class Colour(Protocol):
+    """What colours a surface; part of `score3d.files.field.Field`."""
+
+    def colour(self, points: NDArray) -> tuple[FloatArray, FloatArray]: ...
+
+    def nearest_colour(self, points: NDArray) -> FloatArray: ...
+
+
+def surface_colour(field: Colour, points: NDArray) -> FloatArray:
+    """rgb [M, 3] in [0, 1] at points [M, 3]; the nearest where the density is zero."""
+    colour, density = field.colour(points)
+    lost = density == 0
+    if lost.any():
+        colour[lost] = field.nearest_colour(points[lost])
+    return colour
+
+
 def bake(
-    field: Field,
+    field: Colour,
     vertices: NDArray,
     faces: NDArray,
     uv: NDArray,
@@ -68,10 +87,7 @@ def bake(
     """
     height, width = shape
     points, inside = _surface_points(vertices, faces, uv, shape)
-    colour, density = field.colour(points)
-    lost = density == 0
-    if lost.any():
-        colour[lost] = field.nearest_colour(points[lost])
+    colour = surface_colour(field, points)
     picture = np.zeros((height, width, 3), np.uint8)
     picture[inside] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
     nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)

@@ -2,7 +2,8 @@
 
 A run folder holds config.toml (always, it is what makes a folder a run), metrics.jsonl,
 summary.json, scene.ply, mesh.glb, contact_sheet.png, preview.png, turntable.mp4 or .webp,
-checkpoint/, and field.npz if the scene is a radiance field. A run of n particles holds the first
+checkpoint/; field.npz if the scene is a radiance field, tetrahedra.npz and normals.png if it is a
+mesh. A run of n particles holds the first
 one's files there and the others' in particle-1/ to particle-<n-1>/; a run of a picture holds
 picture.png instead of a scene; edits of panoramas and videos hold panorama.png, or video with the
 ending of what was edited.
@@ -35,6 +36,8 @@ RUN_FILES = (
     "report.html",
     "scene.ply",
     "field.npz",
+    "tetrahedra.npz",
+    "normals.png",
     "mesh.glb",
     "contact_sheet.png",
     "preview.png",
@@ -180,6 +183,16 @@ class RunFolder:
     def field(self) -> Path:
         """field.npz: the radiance field, if the scene is one."""
         return self.path / "field.npz"
+
+    @property
+    def tetrahedra(self) -> Path:
+        """tetrahedra.npz: the mesh scene, if the scene is one."""
+        return self.path / "tetrahedra.npz"
+
+    @property
+    def normals(self) -> Path:
+        """normals.png: the normals of a mesh scene on one page."""
+        return self.path / "normals.png"
 
     @property
     def mesh(self) -> Path:

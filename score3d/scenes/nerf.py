@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, max_pool3d, normalize, softplus
+from torch.nn.functional import max_pool3d, normalize, softplus
 
 from score3d.cameras import Cameras
 from score3d.draw import Draw
@@ -25,10 +25,10 @@ from score3d.files.splats import Splats
 from score3d.files.surfels import SurfelError, sample_surface
 from score3d.render.volume import Samples, camera_rays, march, weights
 from score3d.scenes.base import Render
+from score3d.scenes.levels import LEVELS, adam_state, level_side, level_sum, load_adam, look_up
 
 __all__ = ["NerfOptions", "NerfScene"]
 
-LEVELS = 3
 CLOSE_TO_OPAQUE = 1e-3  # alpha is kept this far from 0 and 1 in a logarithm
 
 
@@ -133,7 +133,7 @@ class NerfScene:
         return values
 
     def _side(self, level: int) -> int:
-        return self.options.resolution // 2 ** (LEVELS - 1 - level) + 1
+        return level_side(level, self.options.resolution)
 
     @property
     def cell(self) -> float:
@@ -158,13 +158,7 @@ class NerfScene:
 
     def _grid(self, name: str) -> Tensor:
         """The levels' sum on the corners of the finest, before activation, [1,C,n,n,n]."""
-        size = (self._side(LEVELS - 1),) * 3
-        total = self.values[f"{name}.{LEVELS - 1}"]
-        for k in range(LEVELS - 1):
-            total = total + interpolate(
-                self.values[f"{name}.{k}"], size, mode="trilinear", align_corners=True
-            )
-        return total
+        return level_sum(self.values, name, self.options.resolution)
 
     def _occupied(self, density: Tensor) -> Tensor:
         """[Z,Y,X] bool of cells. Interpolation never exceeds the corners, so none is missed."""
@@ -172,8 +166,7 @@ class NerfScene:
 
     def _look_up(self, grid: Tensor, points: Tensor) -> Tensor:
         """[M,C] of a grid [1,C,n,n,n] at points [M,3]."""
-        at = (points / self.options.bound)[None, None, None]
-        return grid_sample(grid, at, padding_mode="border", align_corners=True)[0, :, 0, 0].T
+        return look_up(grid, points, self.options.bound)
 
     def _trace(self, views: Cameras, normals: bool) -> _Traced:
         density, color = self._grid("density"), self._grid("color")
@@ -296,22 +289,11 @@ class NerfScene:
         return torch.stack(pictures).clamp(0, 1).numpy()
 
     def state_dict(self) -> dict[str, Tensor]:
-        state = {f"param.{k}": v.detach() for k, v in self.values.items()}
-        for name, p in self.values.items():
-            for key, value in self.optimizer.state.get(p, {}).items():
-                state[f"adam.{name}.{key}"] = value
-        return state
+        return adam_state(self.values, self.optimizer)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.optimizer = self._new_optimizer()
-        for name, p in self.values.items():
-            p.data.copy_(state[f"param.{name}"])
-            prefix = f"adam.{name}."
-            moments = {
-                k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)
-            }
-            if moments:
-                self.optimizer.state[p] = moments
+        load_adam(self.values, self.optimizer, state)
 
 
 def _blob(o: NerfOptions) -> Tensor:

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from score3d.cameras import Cameras
+from score3d.render.visibility import fill_nearest
 from score3d.world.finish import MATERIALS
 from score3d.world.shapes import Shape
 
@@ -90,48 +91,6 @@ def _light(vertices, faces, flat, eye, ambient, key, head, direction):
             lit = -lit
         light[k] = ambient + key * max(lit, 0.0) + head * abs(facing) / np.sqrt(length)
     return light
-
-
-@njit(cache=True, nogil=True)
-def _fill(px, depth, faces, owner, zbuffer):
-    """Nearest face of each sample: inverse depth into `zbuffer`, its index into `owner`."""
-    h, w = zbuffer.shape
-    a1, b1 = np.empty(3), np.empty(3)
-    for k in range(faces.shape[0]):
-        a, b, c = faces[k, 0], faces[k, 1], faces[k, 2]
-        x0, y0, x1, y1, x2, y2 = px[a, 0], px[a, 1], px[b, 0], px[b, 1], px[c, 0], px[c, 1]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if abs(area) < 1e-9 or depth[a] <= 0 or depth[b] <= 0 or depth[c] <= 0:
-            continue
-        top = max(int(np.ceil(min(y0, y1, y2) - 0.5)), 0)
-        bottom = min(int(np.floor(max(y0, y1, y2) - 0.5)), h - 1)
-        inv = 1.0 / area
-        za, zb, zc = 1.0 / depth[a], 1.0 / depth[b], 1.0 / depth[c]
-        # Along a row each barycentric weight is a1 x + b1: three inequalities bound the span.
-        a1[1], a1[2] = (y2 - y0) * inv, (y0 - y1) * inv
-        a1[0] = -a1[1] - a1[2]
-        for y in range(top, bottom + 1):
-            v = y + 0.5
-            b1[1] = (-x0 * (y2 - y0) - (x2 - x0) * (v - y0)) * inv
-            b1[2] = ((x1 - x0) * (v - y0) + x0 * (y1 - y0)) * inv
-            b1[0] = 1.0 - b1[1] - b1[2]
-            low, high = 0.5, w - 0.5
-            for e in range(3):
-                if a1[e] > 1e-12:
-                    low = max(low, -b1[e] / a1[e])
-                elif a1[e] < -1e-12:
-                    high = min(high, -b1[e] / a1[e])
-                elif b1[e] < 0:
-                    high = -1.0
-            if high < low:
-                continue
-            dz = a1[0] * za + a1[1] * zb + a1[2] * zc
-            z0 = b1[0] * za + b1[1] * zb + b1[2] * zc
-            for x in range(int(np.ceil(low - 0.5)), int(np.floor(high - 0.5)) + 1):
-                z = z0 + dz * (x + 0.5)
-                if z > zbuffer[y, x]:
-                    zbuffer[y, x] = z
-                    owner[y, x] = k
 
 
 @njit(cache=True, nogil=True)
@@ -294,7 +253,7 @@ def _visibility(vertices, faces, view, K, s: int, height: int, width: int):
     px = local[:, :2] / np.maximum(z, 1e-6)[:, None] * (K[0, 0], K[1, 1]) + K[:2, 2]
     zbuffer = np.zeros((height * s, width * s))
     owner = np.zeros((height * s, width * s), np.int64)
-    _fill(px * s, z, faces, owner, zbuffer)
+    fill_nearest(px * s, z, faces, owner, zbuffer)
     return owner, zbuffer
 
 

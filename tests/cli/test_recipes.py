@@ -10,6 +10,7 @@ from score3d.cli.main import app
 from score3d.config import ConfigError, load_config
 from score3d.files.grid_field import GridField
 from score3d.files.ply import read_ply
+from score3d.files.tetrahedra import TetrahedralField
 from score3d.recipes import load_recipe, recipe_names
 
 QUICK = [
@@ -42,6 +43,13 @@ def test_every_recipe_runs_and_its_stages_hand_over(tmp_path, name):
             assert (folder / file).is_file()
         config = load_config(str(folder / "config.toml"))
         assert config.scene.start == (str(out / stage.start) if stage.start else "")
+    if name == "prolificdreamer":
+        a, b = (TetrahedralField.load(out / n / "tetrahedra.npz") for n in ("geometry", "texture"))
+        assert (a.distance < 0).sum() > 500
+        np.testing.assert_array_equal(a.distance, b.distance)
+        # an offset goes through a tanh and back
+        np.testing.assert_allclose(a.offset, b.offset, atol=1e-8)
+        assert np.abs(a.colours.raw_colour - b.colours.raw_colour).max() > 0.01
     code, text = call("a red mushroom", "--recipe", name, "--out", out)
     assert code == 2
     assert "--resume" in text

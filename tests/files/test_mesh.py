@@ -292,7 +292,7 @@ def test_degenerate_splats_among_good_ones(log_scale: float, quat: list[float]) 
 
 def test_two_bodies_that_share_an_edge_come_apart() -> None:
     """Four triangles meet in the edge; of each body's own, exactly two do."""
-    from score3d.files.mesh import _split
+    from score3d.files.closed_mesh import _split
 
     corners = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0.5], [-1, 0, 0], [-1, -1, 0.5]])
     body = np.array([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
@@ -308,7 +308,7 @@ def test_two_bodies_that_share_an_edge_come_apart() -> None:
 
 
 def test_a_closed_mesh_is_left_as_it_is() -> None:
-    from score3d.files.mesh import _split
+    from score3d.files.closed_mesh import _split
 
     ball = trimesh.creation.icosphere(subdivisions=1)
     vertices, triangles = _split(np.array(ball.vertices), np.array(ball.faces))
