@@ -1,11 +1,18 @@
 """Whether frames that belong together change together."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-__all__ = ["estimated_flow", "warp_error", "warped"]
+from score3d.cameras import Cameras
+from score3d.files.splats import Splats
+from score3d.render import rasterization
+
+__all__ = ["estimated_flow", "geometry_flow", "warp_error", "warped"]
 
 AGREEMENT = 1.0  # pixels by which there and back may differ before a pixel counts as hidden
+SAME_PLACE = 0.03  # world units by which two views' surface points may differ
+SOLID = 0.9  # alpha from which on a pixel shows a surface
 
 
 def warped(frame: NDArray[np.floating], flow: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -55,3 +62,43 @@ def estimated_flow(
     returned = warped(back, there)
     gap = np.linalg.norm(there + returned, axis=-1)
     return there, np.nan_to_num(gap, nan=np.inf) < AGREEMENT
+
+
+@torch.no_grad()
+def _positions(splats: Splats, camera: Cameras) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """World position that each pixel shows [H,W,3] and whether it shows a surface [H,W]."""
+    means = torch.from_numpy(splats.means)
+    shown, alpha, _ = rasterization(
+        means,
+        torch.from_numpy(splats.quats),
+        torch.from_numpy(splats.log_scales).exp(),
+        torch.from_numpy(splats.logit_opacities).sigmoid(),
+        means + 10.0,  # colours are not negative
+        camera.viewmats,
+        camera.Ks,
+        camera.width,
+        camera.height,
+    )
+    share = alpha[0].double()
+    at = shown[0].double() / share.clamp(min=1e-6) - 10.0
+    return at.numpy(), (share[..., 0] > SOLID).numpy()
+
+
+def geometry_flow(
+    splats: Splats, first: Cameras, second: Cameras
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The motion [H,W,2] in pixels (columns, rows) from one camera's picture of a scene to
+    another's, by its geometry, and the pixels [H,W] whose surface both see. Each camera is a batch
+    of one. Pixels without a surface have motion 0 and are not visible."""
+    here, solid = _positions(splats, first)
+    there, _ = _positions(splats, second)
+    viewmat, k = second.viewmats[0].double().numpy(), second.Ks[0].double().numpy()
+    seen = here @ viewmat[:3, :3].T + viewmat[:3, 3]
+    solid = solid & (seen[..., 2] > 1e-6)
+    depth = np.where(solid, seen[..., 2], 1.0)
+    columns = k[0, 0] * seen[..., 0] / depth + k[0, 2] - 0.5  # pixel centres at +0.5
+    rows = k[1, 1] * seen[..., 1] / depth + k[1, 2] - 0.5
+    y, x = np.mgrid[: here.shape[0], : here.shape[1]]
+    flow = np.where(solid[..., None], np.stack([columns - x, rows - y], -1), 0.0)
+    gap = np.linalg.norm(warped(there, flow) - here, axis=-1)
+    return flow, solid & (np.nan_to_num(gap, nan=np.inf) < SAME_PLACE)
