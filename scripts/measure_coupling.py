@@ -2,12 +2,12 @@
 
     python scripts/measure_coupling.py --out docs/results/coupling
 
-Three nouns and three seeds of each kind; the arms differ in `distill.couple` alone, "svgd" or
+Two nouns and three seeds of each kind; the arms differ in `distill.couple` alone, "svgd" or
 "none", so in no time weight and in no random number.
 
-scene: a held-out object as discs, made from red to yellow; 8 views. panorama: a ring of 8 renders of
-a noun side by side (64 x 512); 8 windows. video: 16 frames of a turning object, whose motion is
-known from its geometry; one window of frames.
+scene: a held-out object as discs, made from red to yellow; 8 views. panorama: a ring of 8 renders
+of a noun side by side (64 x 512); 8 windows. video: 16 frames of a turning object, whose motion
+is known from its geometry; one window of frames.
 
 spread: standard deviation over the 8 pictures (16 frames) of the object's mean colour, averaged
 over channels. warp: of a video, `warp_error` along the known motion between neighbours. noise: of a
@@ -44,8 +44,9 @@ from score3d.follow import Task
 from score3d.loop import optimise
 from score3d.scenes.photograph import photograph
 
-NOUNS, COLOUR = ("mushroom", "chair", "robot"), "yellow"
+NOUNS, COLOUR = ("mushroom", "chair"), "yellow"
 KINDS = ("scene", "panorama", "video")
+STEPS = {"scene": 150, "panorama": 100, "video": 100}
 SIDE, FRAMES, TURN = 64, 16, 6.0  # pixels; frames of a video; degrees between them
 ARMS = ("csd", "independent")
 
@@ -53,7 +54,7 @@ ARMS = ("csd", "independent")
 def settings(kind, noun, seed, overrides):
     words = {"source": f"a red {noun}", "instruction": f"make it {COLOUR}"}
     words |= {"task": kind, "input": "-"}
-    given = [f"run.seed={seed}", *overrides]
+    given = [f"run.seed={seed}", f"run.steps={STEPS[kind]}", *overrides]
     return planned(load_config(edit_preset(kind), "csd-edit", given, {"edit": words}))
 
 
@@ -193,7 +194,9 @@ def main():
                         labels.append(f"{kind}, {noun}: before")
                     if seed == 0:
                         strips.append(np.concatenate(list(after[::every]), 1))
-                        labels.append(f"{arm}: spread {row['spread']:.3f}, {COLOUR} {row['colour']:.0%}")
+                        labels.append(
+                            f"{arm}: spread {row['spread']:.3f}, {COLOUR} {row['colour']:.0%}"
+                        )
                     if strips:
                         sheet = contact_sheet(np.stack(strips), 3, labels)
                         write_png(out.with_suffix(".png"), sheet)

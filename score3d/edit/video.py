@@ -23,7 +23,7 @@ from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.video import Film, frames_of, writing_film
 from score3d.follow import Clock, Phase
-from score3d.loop import StepInfo, optimise_in_memory
+from score3d.loop import StepInfo
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
 
 __all__ = ["edit_video"]
@@ -62,10 +62,7 @@ def edit_video(
             yield Phase("optimise", f"frames {writer.frames} to {writer.frames + len(held) - 1}")
             task, scene = canvas_task(config, session, np.stack(held), "frames")
             moved = Moved(scene, looked_at(scene), config.edit.check_after)
-            for info in optimise_in_memory(
-                scene, task.teacher, task.prompts, task.rule, task.spec, 0, session.device,
-                source=task.source,
-            ):  # fmt: skip
+            for info in task.steps(0, session.device):
                 if number == 0:
                     moved(info.step + 1)
                 record = {"grad_norm": info.grad_norm, "t": info.t, "window": number}
