@@ -6,6 +6,7 @@ film is changed more than another; overlaps are cross-faded. Memory is bounded b
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -17,14 +18,16 @@ from score3d.config import Config, ConfigError, to_toml
 from score3d.edit.moved import Moved
 from score3d.edit.picture import canvas_task, looked_at, summary_of
 from score3d.edit.session import Session, judged, open_session
+from score3d.edit.windows import load_window, save_window
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.motion import estimated_flow, warp_error
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.video import Film, frames_of, writing_film
-from score3d.follow import Clock, Phase
+from score3d.follow import Clock, Phase, Task
 from score3d.loop import StepInfo
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
+from score3d.scenes.canvas import CanvasScene
 
 __all__ = ["edit_video"]
 
@@ -39,8 +42,10 @@ def edit_video(
     folder: RunFolder,
     should_stop: Callable[[], str] = lambda: "",
 ) -> Iterator[Phase | StepInfo]:
-    """Edit `film` as `planned` settings say into video<ending> in `folder`. A stop ends the film
-    with the window at hand. See `edit_scene`; raises FileFormatError for damaged films."""
+    """Edit `film` as `planned` settings say into video<ending> in `folder`, beside comparison.mp4,
+    the frames before and after side by side. A stop ends the film with the window at hand; windows
+    that an earlier run in `folder` finished are not computed again. See `edit_scene`; raises
+    FileFormatError for damaged films."""
     clock = Clock()
     yield Phase("load", f"teacher {config.teacher.name}")
     session = open_session(config, angles=False)
@@ -57,17 +62,20 @@ def edit_video(
     seen, status, number = _Seen(), "complete", 0
     metrics = MetricsLog(folder.metrics)
     tail: list[NDArray[np.float32]] = []  # edited frames that the next window shows again
-    with writing_film(folder.path / f"video{ending}", film) as writer:
+    both = replace(film, width=2 * film.width, sound=False)
+    with (
+        writing_film(folder.path / f"video{ending}", film) as writer,
+        writing_film(folder.path / "comparison.mp4", both) as beside,
+    ):
         while True:
             yield Phase("optimise", f"frames {writer.frames} to {writer.frames + len(held) - 1}")
             task, scene = canvas_task(config, session, np.stack(held), "frames")
-            moved = Moved(scene, looked_at(scene), config.edit.check_after)
-            for info in task.steps(0, session.device):
-                if number == 0:
-                    moved(info.step + 1)
-                record = {"grad_norm": info.grad_norm, "t": info.t, "window": number}
-                metrics.append({"step": number * config.run.steps + info.step} | record)
-                yield info
+            change = load_window(folder.checkpoint, number, scene.change.shape)
+            if change is not None:
+                scene.change.data.copy_(change)
+            else:
+                yield from _window(config, task, scene, number, session.device, metrics)
+                save_window(folder.checkpoint, number, scene.change)
             edited = list(scene.pictures())
             for k, before in enumerate(tail):  # cross-fade
                 share = (k + 1) / (len(tail) + 1)
@@ -76,14 +84,16 @@ def edit_video(
             more = list(islice(frames, config.edit.window - overlap))
             stop = should_stop() if more else ""
             kept = len(edited) - overlap if more and not stop else len(edited)
-            for picture in edited[:kept]:
+            for before, picture in zip(held[:kept], edited[:kept], strict=True):
                 writer.write(picture)
+                beside.write(np.concatenate([before, picture], 1))
             if stop or not more:
                 status = stop or status
                 break
             tail = edited[kept:]
             held, number = held[kept:] + more, number + 1
         writer.finish(whole=status == "complete")
+        beside.finish()
     clock.lap("optimise")
     yield Phase("judge")
     figures: dict[str, Any] = {
@@ -108,6 +118,25 @@ def edit_video(
     summary |= {"seconds": clock.seconds, "notes": notes}
     write_summary(folder.summary, summary)
     yield Phase("done", status)
+
+
+def _window(
+    config: Config,
+    task: Task,
+    scene: CanvasScene,
+    number: int,
+    device: torch.device,
+    metrics: MetricsLog,
+) -> Iterator[StepInfo]:
+    """The steps of one window; the first one's must show."""
+    moved = Moved(scene, looked_at(scene), config.edit.check_after)
+    metrics.truncate(number * config.run.steps)
+    for info in task.steps(0, device):
+        if number == 0:
+            moved(info.step + 1)
+        record = {"grad_norm": info.grad_norm, "t": info.t, "window": number}
+        metrics.append({"step": number * config.run.steps + info.step} | record)
+        yield info
 
 
 class _Seen:

@@ -47,10 +47,10 @@ def test_the_edit_is_the_probability_flow_of_a_gaussian(gaussian_teacher):
 
 
 def test_the_picture_follows_its_targets():
-    """With data that hardly varies every edit from high noise is the mean, and so ends the picture."""
+    """Where data hardly vary every edit from high noise is the mean, and so ends the picture."""
     mean = 0.2 + 0.6 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(5))
     teacher = GaussianTeacher(mean, 0.02)
-    scene, still, book, rule, spec, source = parts(teacher, 0.95)
+    scene, _, book, rule, spec, source = parts(teacher, 0.95)
     update = DatasetUpdate(2, 5, 20)
     gaps = [i.grad_norm for i in update(scene, teacher, book, rule, spec, source=source)]
     assert len(gaps) == STEPS

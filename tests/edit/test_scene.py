@@ -63,7 +63,7 @@ def test_an_edit_writes_a_run_and_leaves_its_input_alone(tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["prompt"] == "a blue sphere"
     assert summary["edit"]["parent"] == {"path": str(source.resolve()), "sha256": digest}
-    assert set(summary["edit"]["judge"]["shares"]) == {"colour"}
+    assert set(summary["edit"]["judge"]["shares"]) == {"noun", "colour"}
     assert summary["edit"]["judge"]["judged_by"] in ("first judge", "second judge")
     assert np.asarray(Image.open(out / "contact_sheet.png")).std() > 5
     # config.toml runs again, to the same bits
