@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import fields
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,9 @@ def test_an_edit_writes_a_run_and_leaves_its_input_alone(tmp_path):
     assert set(summary["edit"]["judge"]["shares"]) == {"noun", "colour"}
     assert summary["edit"]["judge"]["judged_by"] in ("first judge", "second judge")
     assert np.asarray(Image.open(out / "contact_sheet.png")).std() > 5
+    # the turntable shows both, side by side
+    turntable = next(out.glob("turntable.*"))
+    assert next(iter(iio.imiter(turntable))).shape[:2] == (32, 64)
     # config.toml runs again, to the same bits
     config = load_config(str(out / "config.toml"))
     with RunFolder.create(tmp_path / "again") as folder:
