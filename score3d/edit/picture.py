@@ -76,10 +76,10 @@ def canvas_task(
 ) -> tuple[Task, CanvasScene]:
     """What the loop needs to edit pictures [F,H,W,3], and the scene they are."""
     side, device = session.teacher.resolution, session.device
-    made = [
-        CanvasScene(_batch(source), side, config.scene.image_lr, layout, device) for _ in range(2)
-    ]
-    scene, still = made
+    batch = _batch(source)  # held once: neither scene changes it
+    scene, still = (
+        CanvasScene(batch, side, config.scene.image_lr, layout, device) for _ in range(2)
+    )
     spec = build.build_spec(config, session.teacher)
     task = Task(
         scene, session.teacher, session.prompts, session.rule, spec,
