@@ -1,12 +1,11 @@
 """Whether frames that belong together change together."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from score3d.cameras import Cameras
 from score3d.files.splats import Splats
-from score3d.render import rasterization
+from score3d.scenes.photograph import depth_pictures
 
 __all__ = ["estimated_flow", "geometry_flow", "warp_error", "warped"]
 
@@ -64,24 +63,14 @@ def estimated_flow(
     return there, np.nan_to_num(gap, nan=np.inf) < AGREEMENT
 
 
-@torch.no_grad()
 def _positions(splats: Splats, camera: Cameras) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """World position that each pixel shows [H,W,3] and whether it shows a surface [H,W]."""
-    means = torch.from_numpy(splats.means)
-    shown, alpha, _ = rasterization(
-        means,
-        torch.from_numpy(splats.quats),
-        torch.from_numpy(splats.log_scales).exp(),
-        torch.from_numpy(splats.logit_opacities).sigmoid(),
-        means + 10.0,  # colours are not negative
-        camera.viewmats,
-        camera.Ks,
-        camera.width,
-        camera.height,
-    )
-    share = alpha[0].double()
-    at = shown[0].double() / share.clamp(min=1e-6) - 10.0
-    return at.numpy(), (share[..., 0] > SOLID).numpy()
+    """World position that each pixel shows [H,W,3], by its depth, and whether it shows a surface
+    [H,W]."""
+    depth, alpha = (a[0].astype(np.float64) for a in depth_pictures(splats, camera))
+    viewmat, k = camera.viewmats[0].double().numpy(), camera.Ks[0].double().numpy()
+    y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+    rays = np.stack([(x - k[0, 2]) / k[0, 0], (y - k[1, 2]) / k[1, 1], np.ones_like(x)], -1)
+    return (rays * depth[..., None] - viewmat[:3, 3]) @ viewmat[:3, :3], alpha > SOLID
 
 
 def geometry_flow(

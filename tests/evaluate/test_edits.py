@@ -53,9 +53,9 @@ def test_nothing_asked_is_nothing_fulfilled():
 
 
 def test_the_motion_of_a_turning_ball_is_known():
-    """Dense discs on a sphere of radius 0.4: a pixel's flow to a camera turned by 8 degrees against
-    that of the point of the sphere it shows, worked out ray by ray. Half a pixel of 96: the discs
-    are as thick as that."""
+    """Dense balls on a sphere of radius 0.4: a pixel's flow to a camera turned by 8 degrees against
+    that of the point of the sphere it shows, worked out ray by ray. Half a pixel of 96: depths
+    are wrong by the balls' size, which the turn shows as about 0.15 of that."""
     ball = make_ball(6000, seed=2)
     ball.log_scales[:] = np.log(0.012)
     ball.logit_opacities[:] = 6.0
