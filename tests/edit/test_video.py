@@ -84,15 +84,22 @@ def test_count_rate_size_and_sound_are_kept(tmp_path, ending, size):
     assert len(list(frames_of(beside))) == 20
 
 
-def test_a_stopped_film_goes_on_to_the_same_bits(tmp_path):
+def test_a_stopped_film_goes_on_as_if_it_had_not_been(tmp_path):
+    """Bit for bit in what was found; the encoder's threads may spread its bits otherwise."""
     path = filmed(tmp_path / "in.mp4")
     edited(path, tmp_path / "whole")
     asked = count()
     edited(path, tmp_path / "parts", should_stop=lambda: "interrupted" if next(asked) else "")
     steps = [e for e in edited(path, tmp_path / "parts") if isinstance(e, StepInfo)]
     assert 0 < len(steps) <= 12  # of 24: two of four windows were there
-    for name in ("video.mp4", "comparison.mp4", "metrics.jsonl"):
+    windows = [f"checkpoint/window-{k:06d}.safetensors" for k in range(4)]
+    for name in ("metrics.jsonl", *windows):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    films = [tmp_path / run / "video.mp4" for run in ("whole", "parts")]
+    first, second = (list(frames_of(inspect_film(film))) for film in films)
+    assert len(first) == len(second) == 20
+    assert max(np.abs(a - b).mean() for a, b in zip(first, second, strict=True)) < 0.02
+    assert packets(films[0]) == packets(films[1])
     assert json.loads((tmp_path / "parts" / "summary.json").read_text())["status"] == "complete"
 
 
