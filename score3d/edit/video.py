@@ -33,6 +33,7 @@ __all__ = ["edit_video"]
 
 PAIRS, PAIR_SIDE = 8, 96  # pairs of frames that are measured, and their longer side in pixels
 SHOWN = 6  # frames on the contact sheet
+BESIDE = 640  # longest side in pixels of each half of comparison.mp4
 
 
 def edit_video(
@@ -62,7 +63,8 @@ def edit_video(
     seen, status, number = _Seen(), "complete", 0
     metrics = MetricsLog(folder.metrics)
     tail: list[NDArray[np.float32]] = []  # edited frames that the next window shows again
-    both = replace(film, width=2 * film.width, sound=False)
+    height, width = _smaller(held[0], BESIDE).shape[:2]
+    both = replace(film, width=2 * width, height=height, sound=False)
     with (
         writing_film(folder.path / f"video{ending}", film) as writer,
         writing_film(folder.path / "comparison.mp4", both) as beside,
@@ -86,7 +88,8 @@ def edit_video(
             kept = len(edited) - overlap if more and not stop else len(edited)
             for before, picture in zip(held[:kept], edited[:kept], strict=True):
                 writer.write(picture)
-                beside.write(np.concatenate([before, picture], 1))
+                halves = [_smaller(p, BESIDE) for p in (before, picture)]
+                beside.write(np.concatenate(halves, 1))
             if stop or not more:
                 status = stop or status
                 break
@@ -153,7 +156,9 @@ class _Seen:
                 self.shown[1].append(after[k])
         for k in range(0, len(before) - 1, 4):
             if len(self.pairs) < PAIRS:
-                a, b, c, d = (_smaller(p) for p in (*before[k : k + 2], *after[k : k + 2]))
+                a, b, c, d = (
+                    _smaller(p, PAIR_SIDE) for p in (*before[k : k + 2], *after[k : k + 2])
+                )
                 flow, visible = estimated_flow(a, b)
                 self.pairs.append(
                     (warp_error(a, b, flow, visible), warp_error(c, d, flow, visible))
@@ -164,8 +169,9 @@ class _Seen:
         return {"warp_error_before": float(before), "warp_error": float(after)}
 
 
-def _smaller(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    step = max(1, -(-max(picture.shape[:2]) // PAIR_SIDE))
+def _smaller(picture: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The means of square blocks, so that no side is longer than `side`."""
+    step = max(1, -(-max(picture.shape[:2]) // side))
     height, width = (n // step * step for n in picture.shape[:2])
     blocks = picture[:height, :width].reshape(height // step, step, width // step, step, 3)
     return blocks.mean((1, 3))
