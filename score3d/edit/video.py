@@ -33,7 +33,7 @@ __all__ = ["edit_video"]
 
 PAIRS, PAIR_SIDE = 8, 96  # pairs of frames that are measured, and their longer side in pixels
 SHOWN = 6  # frames on the contact sheet
-BESIDE = 640  # longest side in pixels of each half of comparison.mp4
+BESIDE = 640  # longest side in pixels of what is kept to be looked at
 
 
 def edit_video(
@@ -79,6 +79,7 @@ def edit_video(
                 yield from _window(config, task, scene, number, session.device, metrics)
                 save_window(folder.checkpoint, number, scene.change)
             edited = list(scene.pictures())
+            del task, scene  # before the next window is held beside this one
             for k, before in enumerate(tail):  # cross-fade
                 share = (k + 1) / (len(tail) + 1)
                 edited[k] = (1 - share) * before + share * edited[k]
@@ -152,8 +153,8 @@ class _Seen:
     def add(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> None:
         for k in (0, len(before) // 2):
             if len(self.shown[0]) < SHOWN:
-                self.shown[0].append(before[k])
-                self.shown[1].append(after[k])
+                self.shown[0].append(_smaller(before[k], BESIDE))
+                self.shown[1].append(_smaller(after[k], BESIDE))
         for k in range(0, len(before) - 1, 4):
             if len(self.pairs) < PAIRS:
                 a, b, c, d = (
