@@ -361,6 +361,8 @@ def _requirements(config: Config, source: bool) -> None:
         for slot, name in (("baseline", d.baseline), ("guide", d.guide))
         if name in ("dds", "pds", "instruct-pix2pix")
     ]
+    if d.targets:
+        edits.append("a dataset update (distill.targets)")
     if edits and not source:
         raise ConfigError(
             f"{edits[0]} edits something that exists, and this run starts from nothing; choose "

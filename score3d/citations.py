@@ -43,6 +43,8 @@ def keys_of(config: Config) -> list[str]:
     keys = ["poole2023dreamfusion"]
     for choice in chosen:
         keys += PAPERS.get(choice, ())
+    if d.targets:
+        keys += ("haque2023instruct", "meng2022sdedit")
     if d.rescale:
         keys.append("lin2023common")
     keys.append("rombach2022high")  # every kind of teacher is a latent diffusion model

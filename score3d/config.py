@@ -95,6 +95,10 @@ class Distill(_Section):
     pair_angle: float = Field(default=0.0, ge=0, lt=180)
     consistency_weight: float = Field(default=0.1, ge=0)
     consistency_tau: float = Field(default=0.05, gt=0)
+    targets: int = Field(default=0, ge=0)
+    """Of an iterative dataset update (`edit/dataset_update.py`); 0: score distillation."""
+    target_every: int = Field(default=10, ge=1)
+    target_steps: int = Field(default=20, ge=1, le=1000)
     shared_t: bool = False
     noises_per_view: int = Field(default=1, ge=1)
     t_min: float = Field(default=0.02, gt=0, lt=1)

@@ -3,9 +3,9 @@
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -19,7 +19,7 @@ from score3d.runs.folder import MetricsLog, RunFolder
 from score3d.scenes.base import Scene
 from score3d.teachers.base import Teacher
 
-__all__ = ["Clock", "Followed", "Phase", "Task", "follow", "versions"]
+__all__ = ["Clock", "Followed", "Loop", "Phase", "Task", "follow", "versions"]
 
 FIRST_PREVIEW = 4  # a person should see something within seconds
 
@@ -45,9 +45,22 @@ class Clock:
         self._last = now
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """A loop with state of its own, which goes into the checkpoint."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None: ...
+
+
+# takes what `optimise_in_memory` takes; may be `Stateful`
+Loop = Callable[..., Iterator[StepInfo]]
+
+
 @dataclass(frozen=True)
 class Task:
-    """What the loop works on: see `optimise`. source: for edits."""
+    """What the loop works on: see `optimise`. source: for edits. loop: what takes the steps."""
 
     scene: Scene
     teacher: Teacher
@@ -55,6 +68,28 @@ class Task:
     rule: Rule
     spec: DrawSpec
     source: Source | None = None
+    loop: Loop = optimise_in_memory
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Everything that a bit-identical continuation needs, flat."""
+        state = self.scene.state_dict() | self.rule.state_dict()
+        return state | (self.loop.state_dict() if isinstance(self.loop, Stateful) else {})
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """The inverse of `state_dict`. Raises ValueError if something is missing."""
+        self.scene.load_state_dict(state)
+        self.rule.load_state_dict(state)
+        if isinstance(self.loop, Stateful):
+            self.loop.load_state_dict(state)
+
+    def steps(
+        self, start: int, device: torch.device, told: Callable[[str], None] = lambda note: None
+    ) -> Iterator[StepInfo]:
+        """Take the steps from `start` on; told: see `optimise_in_memory`."""
+        return self.loop(
+            self.scene, self.teacher, self.prompts, self.rule, self.spec, start, device,
+            told, self.source,
+        )  # fmt: skip
 
 
 @dataclass
@@ -93,16 +128,12 @@ def follow(
     """
     metrics, went = MetricsLog(folder.metrics), Followed()
     if checkpoint:
-        task.scene.load_state_dict(checkpoint.tensors)
-        task.rule.load_state_dict(checkpoint.tensors)
+        task.load_state_dict(checkpoint.tensors)
         went.steps = checkpoint.step
         metrics.truncate(went.steps)
     start, told = went.steps, 0
     yield Phase("optimise", f"steps {start} to {config.run.steps}")
-    for info in optimise_in_memory(
-        task.scene, task.teacher, task.prompts, task.rule, task.spec, start, device,
-        went.notes.append, task.source,
-    ):  # fmt: skip
+    for info in task.steps(start, device, went.notes.append):
         while len(went.notes) > told:
             yield Phase("optimise", went.notes[told])
             told += 1
@@ -118,7 +149,7 @@ def follow(
             save_checkpoint(
                 folder.checkpoint,
                 done,
-                task.scene.state_dict() | task.rule.state_dict(),
+                task.state_dict(),
                 {"prompt": config.run.prompt},
             )
         yield info

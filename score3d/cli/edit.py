@@ -22,7 +22,8 @@ Instruction = Annotated[
 ]
 Source = Annotated[str | None, typer.Option("--source", help='What is there now: "a red car".')]
 Method = Annotated[
-    str | None, typer.Option(help="csd-edit (default), dds, pds, sds, or a .toml file.")
+    str | None,
+    typer.Option(help="csd-edit (default), dds, pds, sds, dataset-update, or a .toml file."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")]
 Preset = Annotated[

@@ -176,6 +176,7 @@ def video(
     device: Device = None,
     set_: Settings = None,
     max_minutes: MaxMinutes = None,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -186,13 +187,24 @@ def video(
     with reported(debug):
         if max_minutes is not None and max_minutes <= 0:
             raise ValueError("--max-minutes must be positive")
-        config = configured(
-            "video", input_, prompt, preset, method, set_, edit__source=source,
-            teacher__name=teacher, run__steps=steps, run__seed=seed, run__device=device,
-        )  # fmt: skip
         from score3d.cli.following import follow_events
+        from score3d.config import load_config
         from score3d.files.video import VIDEO_ENDINGS, inspect_film
         from score3d.runs.folder import RunFolder, slug
+
+        options = {
+            "edit__source": source, "teacher__name": teacher, "run__steps": steps,
+            "run__seed": seed, "run__device": device,
+        }  # fmt: skip
+        if resume:
+            given = (input_, prompt, preset, method, set_, out, *options.values())
+            if any(v is not None for v in given) or overwrite:
+                raise ValueError("--resume continues an edit with its own settings")
+            config = load_config(str(RunFolder.open(resume, lock=False).config))
+            if config.edit.task != "video":
+                raise ValueError(f"{resume}: not an edit of video kind")
+        else:
+            config = configured("video", input_, prompt, preset, method, set_, **options)
 
         path = Path(config.edit.input)
         if path.is_dir():
@@ -205,11 +217,14 @@ def video(
         from score3d.edit.session import planned
         from score3d.edit.video import edit_video
 
-        config = planned(config)
-        folder_path = out or Path("runs") / slug(f"{config.edit.instruction} {config.edit.input}")
+        if not resume:
+            config = planned(config)
+        slugged = Path("runs") / slug(f"{config.edit.instruction} {config.edit.input}")
+        folder_path = resume or out or slugged
         if folder_path.resolve() == path.parent.resolve():
             raise ValueError(f"{folder_path}: an edit does not replace what it edits; choose --out")
-        with RunFolder.create(folder_path, overwrite) as folder:
+        opened = RunFolder.open if resume else lambda p: RunFolder.create(p, overwrite)
+        with opened(folder_path) as folder:
             follow_events(
                 lambda *hooks: edit_video(config, film, ending, folder, *hooks),
                 config, folder, "edit video", max_minutes, started, json_, quiet,

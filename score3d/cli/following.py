@@ -91,10 +91,11 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
     found = summary.get("edit", {}).get("judge")
     if found:
         words = ", ".join(
-            f"{found['asked'][k]} in {v['after']:.0%} (before {v['before']:.0%})"
+            f"{found['asked'].get(k, 'what it is')} in {v['after']:.0%} (before {v['before']:.0%})"
             for k, v in found["shares"].items()
         )
-        typer.echo(f"{found['judged_by']} sees {words} of the views")
+        verdict = "fulfilled" if found["fulfilled"] else "not fulfilled"
+        typer.echo(f"{verdict}: the {found['judged_by']} sees {words} of the views")
     outside = summary.get("edit", {}).get("outside_psnr")
     if outside is not None:
         typer.echo(f"outside the region: {outside} dB")
@@ -112,10 +113,11 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
         "video.mp4",
         "video.webm",
         "video.gif",
+        "comparison.mp4",
     )
     others = [p["folder"] for p in summary.get("particles", [])[1:]]
     for name in (*names, *others):
         if (folder.path / name).exists():
             typer.echo(f"  {folder.path / name}")
-    if summary["status"] != "complete" and command != "edit video":  # which starts afresh
+    if summary["status"] != "complete":
         typer.echo(f"continue with: score3d {command} --resume {folder.path}")

@@ -16,14 +16,14 @@ from score3d.edit.frame import Frame
 from score3d.edit.moved import Moved
 from score3d.edit.original import Original
 from score3d.edit.parent import parent_of
-from score3d.edit.session import Session, judged, open_session
+from score3d.edit.session import Session, judged, looping, open_session
 from score3d.evaluate.edits import psnr
 from score3d.evaluate.seams import seam_energy
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.splats import Splats
 from score3d.follow import Clock, Phase, Task, follow, versions
-from score3d.loop import StepInfo, optimise_in_memory
+from score3d.loop import StepInfo
 from score3d.runs.checkpoint import Checkpoint
 from score3d.runs.folder import RunFolder, write_summary
 from score3d.scenes.canvas import CanvasScene, Layout
@@ -76,14 +76,14 @@ def canvas_task(
 ) -> tuple[Task, CanvasScene]:
     """What the loop needs to edit pictures [F,H,W,3], and the scene they are."""
     side, device = session.teacher.resolution, session.device
-    made = [
-        CanvasScene(_batch(source), side, config.scene.image_lr, layout, device) for _ in range(2)
-    ]
-    scene, still = made
+    batch = _batch(source)  # held once: neither scene changes it
+    scene, still = (
+        CanvasScene(batch, side, config.scene.image_lr, layout, device) for _ in range(2)
+    )
     spec = build.build_spec(config, session.teacher)
     task = Task(
         scene, session.teacher, session.prompts, session.rule, spec,
-        Original(still, session.source),
+        Original(still, session.source), looping(config),
     )  # fmt: skip
     return task, scene
 
@@ -182,9 +182,6 @@ def preview_edit(config: Config, splats: Splats) -> NDArray[np.float32]:
     source = photograph(Frame.of(splats).into(splats), camera, config.output.background)
     task, scene = canvas_task(config, session, source, "frames")
     moved = Moved(scene, looked_at(scene), config.edit.check_after)
-    for info in optimise_in_memory(
-        task.scene, task.teacher, task.prompts, task.rule, task.spec, 0, session.device,
-        source=task.source,
-    ):  # fmt: skip
+    for info in task.steps(0, session.device):
         moved(info.step + 1)
     return np.concatenate([source[0], scene.pictures()[0]], 1)

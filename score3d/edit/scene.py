@@ -17,7 +17,7 @@ from score3d.edit.moved import Moved
 from score3d.edit.original import Original
 from score3d.edit.parent import parent_of
 from score3d.edit.region import Selection, select
-from score3d.edit.session import Session, judged, open_session
+from score3d.edit.session import Session, judged, looping, open_session
 from score3d.evaluate.edits import outside_psnr, silhouette_iou
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
@@ -78,6 +78,7 @@ def edit_scene(
         Task(
             scene, session.teacher, session.prompts, session.rule,
             build.build_spec(config, session.teacher), Original(still, session.source),
+            looping(config),
         ),
         config, folder, checkpoint, session.device, should_stop,
         preview=lambda: write_png(folder.preview, _pictures(scene.splats(), config, 1)[0]),

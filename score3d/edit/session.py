@@ -9,16 +9,17 @@ from score3d import build
 from score3d.checkpoints import check_checkpoint, instructs
 from score3d.config import Config, ConfigError
 from score3d.distill.equation import Rule
+from score3d.edit.dataset_update import DatasetUpdate
 from score3d.edit.words import changes, described
 from score3d.evaluate.edits import fulfilment
 from score3d.evaluate.judge import Judge, measuring_judge
+from score3d.follow import Loop
+from score3d.loop import optimise_in_memory
 from score3d.prompts import PromptBook
 from score3d.teachers.base import PromptError, Teacher
 from score3d.teachers.embedded import World, load_world
 
-__all__ = ["METHODS", "Session", "judged", "open_session", "planned"]
-
-METHODS = ("csd-edit", "dds", "pds", "sds")
+__all__ = ["Session", "judged", "looping", "open_session", "planned"]
 
 
 def planned(config: Config) -> Config:
@@ -86,6 +87,14 @@ def open_session(config: Config, angles: bool) -> Session:
         PromptBook(teacher, "" if told else config.edit.source, angles=angles),
         build.build_rule(config, teacher, Judge),
     )
+
+
+def looping(config: Config) -> Loop:
+    """What takes the steps: the loop of score distillation, or a fresh dataset update."""
+    d = config.distill
+    if d.targets:
+        return DatasetUpdate(d.targets, d.target_every, d.target_steps)
+    return optimise_in_memory
 
 
 def judged(config: Config, teacher: Teacher, before: Any, after: Any) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ film is changed more than another; overlaps are cross-faded. Memory is bounded b
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -17,19 +18,22 @@ from score3d.config import Config, ConfigError, to_toml
 from score3d.edit.moved import Moved
 from score3d.edit.picture import canvas_task, looked_at, summary_of
 from score3d.edit.session import Session, judged, open_session
+from score3d.edit.windows import load_window, save_window
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.motion import estimated_flow, warp_error
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.video import Film, frames_of, writing_film
-from score3d.follow import Clock, Phase
-from score3d.loop import StepInfo, optimise_in_memory
+from score3d.follow import Clock, Phase, Task
+from score3d.loop import StepInfo
 from score3d.runs.folder import MetricsLog, RunFolder, write_summary
+from score3d.scenes.canvas import CanvasScene
 
 __all__ = ["edit_video"]
 
 PAIRS, PAIR_SIDE = 8, 96  # pairs of frames that are measured, and their longer side in pixels
 SHOWN = 6  # frames on the contact sheet
+BESIDE = 640  # longest side in pixels of what is kept to be looked at
 
 
 def edit_video(
@@ -39,8 +43,10 @@ def edit_video(
     folder: RunFolder,
     should_stop: Callable[[], str] = lambda: "",
 ) -> Iterator[Phase | StepInfo]:
-    """Edit `film` as `planned` settings say into video<ending> in `folder`. A stop ends the film
-    with the window at hand. See `edit_scene`; raises FileFormatError for damaged films."""
+    """Edit `film` as `planned` settings say into video<ending> in `folder`, beside comparison.mp4,
+    the frames before and after side by side. A stop ends the film with the window at hand; windows
+    that an earlier run in `folder` finished are not computed again. See `edit_scene`; raises
+    FileFormatError for damaged films."""
     clock = Clock()
     yield Phase("load", f"teacher {config.teacher.name}")
     session = open_session(config, angles=False)
@@ -57,21 +63,23 @@ def edit_video(
     seen, status, number = _Seen(), "complete", 0
     metrics = MetricsLog(folder.metrics)
     tail: list[NDArray[np.float32]] = []  # edited frames that the next window shows again
-    with writing_film(folder.path / f"video{ending}", film) as writer:
+    height, width = _smaller(held[0], BESIDE).shape[:2]
+    both = replace(film, width=2 * width, height=height, sound=False)
+    with (
+        writing_film(folder.path / f"video{ending}", film) as writer,
+        writing_film(folder.path / "comparison.mp4", both) as beside,
+    ):
         while True:
             yield Phase("optimise", f"frames {writer.frames} to {writer.frames + len(held) - 1}")
             task, scene = canvas_task(config, session, np.stack(held), "frames")
-            moved = Moved(scene, looked_at(scene), config.edit.check_after)
-            for info in optimise_in_memory(
-                scene, task.teacher, task.prompts, task.rule, task.spec, 0, session.device,
-                source=task.source,
-            ):  # fmt: skip
-                if number == 0:
-                    moved(info.step + 1)
-                record = {"grad_norm": info.grad_norm, "t": info.t, "window": number}
-                metrics.append({"step": number * config.run.steps + info.step} | record)
-                yield info
+            change = load_window(folder.checkpoint, number, scene.change.shape)
+            if change is not None:
+                scene.change.data.copy_(change)
+            else:
+                yield from _window(config, task, scene, number, session.device, metrics)
+                save_window(folder.checkpoint, number, scene.change)
             edited = list(scene.pictures())
+            del task, scene  # before the next window is held beside this one
             for k, before in enumerate(tail):  # cross-fade
                 share = (k + 1) / (len(tail) + 1)
                 edited[k] = (1 - share) * before + share * edited[k]
@@ -79,14 +87,17 @@ def edit_video(
             more = list(islice(frames, config.edit.window - overlap))
             stop = should_stop() if more else ""
             kept = len(edited) - overlap if more and not stop else len(edited)
-            for picture in edited[:kept]:
+            for before, picture in zip(held[:kept], edited[:kept], strict=True):
                 writer.write(picture)
+                halves = [_smaller(p, BESIDE) for p in (before, picture)]
+                beside.write(np.concatenate(halves, 1))
             if stop or not more:
                 status = stop or status
                 break
             tail = edited[kept:]
             held, number = held[kept:] + more, number + 1
         writer.finish(whole=status == "complete")
+        beside.finish()
     clock.lap("optimise")
     yield Phase("judge")
     figures: dict[str, Any] = {
@@ -113,6 +124,25 @@ def edit_video(
     yield Phase("done", status)
 
 
+def _window(
+    config: Config,
+    task: Task,
+    scene: CanvasScene,
+    number: int,
+    device: torch.device,
+    metrics: MetricsLog,
+) -> Iterator[StepInfo]:
+    """The steps of one window; the first one's must show."""
+    moved = Moved(scene, looked_at(scene), config.edit.check_after)
+    metrics.truncate(number * config.run.steps)
+    for info in task.steps(0, device):
+        if number == 0:
+            moved(info.step + 1)
+        record = {"grad_norm": info.grad_norm, "t": info.t, "window": number}
+        metrics.append({"step": number * config.run.steps + info.step} | record)
+        yield info
+
+
 class _Seen:
     """What is kept of a film for its figures: a bounded number of frames."""
 
@@ -123,11 +153,13 @@ class _Seen:
     def add(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> None:
         for k in (0, len(before) // 2):
             if len(self.shown[0]) < SHOWN:
-                self.shown[0].append(before[k])
-                self.shown[1].append(after[k])
+                self.shown[0].append(_smaller(before[k], BESIDE))
+                self.shown[1].append(_smaller(after[k], BESIDE))
         for k in range(0, len(before) - 1, 4):
             if len(self.pairs) < PAIRS:
-                a, b, c, d = (_smaller(p) for p in (*before[k : k + 2], *after[k : k + 2]))
+                a, b, c, d = (
+                    _smaller(p, PAIR_SIDE) for p in (*before[k : k + 2], *after[k : k + 2])
+                )
                 flow, visible = estimated_flow(a, b)
                 self.pairs.append(
                     (warp_error(a, b, flow, visible), warp_error(c, d, flow, visible))
@@ -138,8 +170,9 @@ class _Seen:
         return {"warp_error_before": float(before), "warp_error": float(after)}
 
 
-def _smaller(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    step = max(1, -(-max(picture.shape[:2]) // PAIR_SIDE))
+def _smaller(picture: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The means of square blocks, so that no side is longer than `side`."""
+    step = max(1, -(-max(picture.shape[:2]) // side))
     height, width = (n // step * step for n in picture.shape[:2])
     blocks = picture[:height, :width].reshape(height // step, step, width // step, step, 3)
     return blocks.mean((1, 3))

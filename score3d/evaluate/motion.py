@@ -3,9 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["estimated_flow", "warp_error", "warped"]
+from score3d.cameras import Cameras
+from score3d.files.splats import Splats
+from score3d.scenes.photograph import depth_pictures
+
+__all__ = ["estimated_flow", "geometry_flow", "warp_error", "warped"]
 
 AGREEMENT = 1.0  # pixels by which there and back may differ before a pixel counts as hidden
+SAME_PLACE = 0.03  # world units by which two views' surface points may differ
+SOLID = 0.9  # alpha from which on a pixel shows a surface
 
 
 def warped(frame: NDArray[np.floating], flow: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -55,3 +61,33 @@ def estimated_flow(
     returned = warped(back, there)
     gap = np.linalg.norm(there + returned, axis=-1)
     return there, np.nan_to_num(gap, nan=np.inf) < AGREEMENT
+
+
+def _positions(splats: Splats, camera: Cameras) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """World position that each pixel shows [H,W,3], by its depth, and whether it shows a surface
+    [H,W]."""
+    depth, alpha = (a[0].astype(np.float64) for a in depth_pictures(splats, camera))
+    viewmat, k = camera.viewmats[0].double().numpy(), camera.Ks[0].double().numpy()
+    y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+    rays = np.stack([(x - k[0, 2]) / k[0, 0], (y - k[1, 2]) / k[1, 1], np.ones_like(x)], -1)
+    return (rays * depth[..., None] - viewmat[:3, 3]) @ viewmat[:3, :3], alpha > SOLID
+
+
+def geometry_flow(
+    splats: Splats, first: Cameras, second: Cameras
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The motion [H,W,2] in pixels (columns, rows) from one camera's picture of a scene to
+    another's, by its geometry, and the pixels [H,W] whose surface both see. Each camera is a batch
+    of one. Pixels without a surface have motion 0 and are not visible."""
+    here, solid = _positions(splats, first)
+    there, _ = _positions(splats, second)
+    viewmat, k = second.viewmats[0].double().numpy(), second.Ks[0].double().numpy()
+    seen = here @ viewmat[:3, :3].T + viewmat[:3, 3]
+    solid = solid & (seen[..., 2] > 1e-6)
+    depth = np.where(solid, seen[..., 2], 1.0)
+    columns = k[0, 0] * seen[..., 0] / depth + k[0, 2] - 0.5  # pixel centres at +0.5
+    rows = k[1, 1] * seen[..., 1] / depth + k[1, 2] - 0.5
+    y, x = np.mgrid[: here.shape[0], : here.shape[1]]
+    flow = np.where(solid[..., None], np.stack([columns - x, rows - y], -1), 0.0)
+    gap = np.linalg.norm(warped(there, flow) - here, axis=-1)
+    return flow, solid & (np.nan_to_num(gap, nan=np.inf) < SAME_PLACE)

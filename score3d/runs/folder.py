@@ -6,7 +6,7 @@ checkpoint/; field.npz if the scene is a radiance field, tetrahedra.npz and norm
 mesh. A run of n particles holds the first
 one's files there and the others' in particle-1/ to particle-<n-1>/; a run of a picture holds
 picture.png instead of a scene; edits of panoramas and videos hold panorama.png, or video with the
-ending of what was edited.
+ending of what was edited and comparison.mp4.
 """
 
 from __future__ import annotations
@@ -249,6 +249,10 @@ class RunFolder:
             for entry in self.checkpoint.iterdir():
                 if entry.is_dir() and entry.name.startswith(("step-", TEMPORARY_PREFIX)):
                     shutil.rmtree(entry)
+                elif re.fullmatch(r"window-\d+\.safetensors", entry.name) or (
+                    entry.is_file() and entry.name.startswith(TEMPORARY_PREFIX)
+                ):
+                    entry.unlink()
             if not any(self.checkpoint.iterdir()):
                 self.checkpoint.rmdir()
 

@@ -133,10 +133,14 @@ class CanvasScene:
     @torch.no_grad()
     def pictures(self) -> NDArray[np.float32]:
         """The edited pictures [F,H,W,3] in [0,1], at the size of the source."""
-        height, width = self.source.shape[-2:]
-        change = self._resized(self.change, (height, width))
-        rgb = torch.where(change == 0, self.source, _changed(self.source, change))
-        return rgb.permute(0, 2, 3, 1).float().cpu().numpy()
+        count, _, height, width = self.source.shape
+        found = np.empty((count, height, width, 3), np.float32)
+        for k in range(count):  # one at a time: frames can be large
+            source = self.source[k : k + 1]
+            change = self._resized(self.change[k : k + 1], (height, width))
+            rgb = torch.where(change == 0, source, _changed(source, change))
+            found[k] = rgb[0].permute(1, 2, 0).float().cpu().numpy()
+        return found
 
 
 def _changed(rgb: Tensor, change: Tensor) -> Tensor:

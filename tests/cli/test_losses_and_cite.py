@@ -57,7 +57,10 @@ def test_every_filler_is_known_to_the_citations():
     fillers = {(slot, name) for slot in SLOTS for name in build.SLOTS[slot]}
     assert fillers - without == {key for key in PAPERS if key[0] in SLOTS}
     used = {key for keys in PAPERS.values() for key in keys}
-    assert used | {"poole2023dreamfusion", "lin2023common", "rombach2022high"} == set(references())
+    assert used | {"poole2023dreamfusion", "lin2023common", "rombach2022high"} | {
+        "haque2023instruct",
+        "meng2022sdedit",
+    } == set(references())
 
 
 def test_entries_are_whole():

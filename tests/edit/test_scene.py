@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import fields
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -63,9 +64,12 @@ def test_an_edit_writes_a_run_and_leaves_its_input_alone(tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["prompt"] == "a blue sphere"
     assert summary["edit"]["parent"] == {"path": str(source.resolve()), "sha256": digest}
-    assert set(summary["edit"]["judge"]["shares"]) == {"colour"}
+    assert set(summary["edit"]["judge"]["shares"]) == {"noun", "colour"}
     assert summary["edit"]["judge"]["judged_by"] in ("first judge", "second judge")
     assert np.asarray(Image.open(out / "contact_sheet.png")).std() > 5
+    # the turntable shows both, side by side
+    turntable = next(out.glob("turntable.*"))
+    assert next(iter(iio.imiter(turntable))).shape[:2] == (32, 64)
     # config.toml runs again, to the same bits
     config = load_config(str(out / "config.toml"))
     with RunFolder.create(tmp_path / "again") as folder:
@@ -111,7 +115,7 @@ def test_edits_chain(tmp_path):
     assert parent["parent"]["path"] == str(path.resolve())
 
 
-@pytest.mark.parametrize("method", ["csd-edit", "dds", "pds", "sds"])
+@pytest.mark.parametrize("method", ["csd-edit", "dds", "pds", "sds", "dataset-update"])
 def test_every_method_takes_a_step(tmp_path, method):
     path = tmp_path / "ball.ply"
     write_ply(path, make_ball(60))

@@ -13,6 +13,7 @@ from score3d.edit.video import edit_video
 from score3d.evaluate.motion import estimated_flow, warp_error, warped
 from score3d.files.splats import FileFormatError
 from score3d.files.video import frames_of, inspect_film, writing_film
+from score3d.loop import StepInfo
 from score3d.runs.folder import RunFolder
 
 av = pytest.importorskip("av")
@@ -53,8 +54,10 @@ def edited(path, out, ending=".mp4", should_stop=lambda: "", **edit):
         edit_preset("video"), "csd-edit", ["run.steps=6"],
         {"edit": {"task": "video", "window": 8, "overlap": 3, **words, **edit}},
     )  # fmt: skip
-    with RunFolder.create(out) as folder:
-        return list(edit_video(planned(config), inspect_film(path), ending, folder, should_stop))
+    opened = RunFolder.open if (out / "config.toml").exists() else RunFolder.create
+    film = inspect_film(path)
+    with opened(out) as folder:
+        return list(edit_video(planned(config), film, ending, folder, should_stop))
 
 
 @pytest.mark.parametrize(("ending", "size"), [(".mp4", (48, 64)), (".webm", (48, 64))])
@@ -72,6 +75,47 @@ def test_count_rate_size_and_sound_are_kept(tmp_path, ending, size):
     assert summary["edit"]["frames"] == 20
     assert summary["edit"]["warp_error"] < 0.2
     assert (tmp_path / "run" / "contact_sheet.png").exists()
+    beside = inspect_film(tmp_path / "run" / "comparison.mp4")
+    assert (beside.width, beside.height, beside.rate) == (2 * size[1], size[0], before.rate)
+    first = next(iter(frames_of(beside)))
+    # two codecs at their default quality; the right half is the edit
+    assert np.abs(first[:, : size[1]] - next(iter(frames_of(before)))).mean() < 0.03
+    assert np.abs(first[:, size[1] :] - pictures[0]).mean() < 0.03
+    assert len(list(frames_of(beside))) == 20
+
+
+def test_a_stopped_film_goes_on_as_if_it_had_not_been(tmp_path):
+    """Bit for bit in what was found; the encoder's threads may spread its bits otherwise."""
+    path = filmed(tmp_path / "in.mp4")
+    edited(path, tmp_path / "whole")
+    asked = count()
+    edited(path, tmp_path / "parts", should_stop=lambda: "interrupted" if next(asked) else "")
+    steps = [e for e in edited(path, tmp_path / "parts") if isinstance(e, StepInfo)]
+    assert 0 < len(steps) <= 12  # of 24: two of four windows were there
+    windows = [f"checkpoint/window-{k:06d}.safetensors" for k in range(4)]
+    for name in ("metrics.jsonl", *windows):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    films = [tmp_path / run / "video.mp4" for run in ("whole", "parts")]
+    first, second = (list(frames_of(inspect_film(film))) for film in films)
+    assert len(first) == len(second) == 20
+    assert max(np.abs(a - b).mean() for a, b in zip(first, second, strict=True)) < 0.02
+    assert packets(films[0]) == packets(films[1])
+    assert json.loads((tmp_path / "parts" / "summary.json").read_text())["status"] == "complete"
+
+
+def test_another_film_is_not_gone_on_with(tmp_path):
+    edited(filmed(tmp_path / "in.mp4", 8), tmp_path / "run")
+    with pytest.raises(ConfigError, match="the input has changed"):
+        edited(filmed(tmp_path / "in.mp4", 5), tmp_path / "run")
+
+
+def test_edits_of_films_chain(tmp_path):
+    path = filmed(tmp_path / "in.mp4", 4, sound=False)
+    edited(path, tmp_path / "first")
+    edited(tmp_path / "first" / "video.mp4", tmp_path / "second", input=str(tmp_path / "first"))
+    parent = json.loads((tmp_path / "second" / "summary.json").read_text())["edit"]["parent"]
+    assert parent["prompt"] == "a blue cube"
+    assert parent["parent"]["path"] == str(path.resolve())
 
 
 def test_a_stop_ends_the_film_with_the_window(tmp_path):
