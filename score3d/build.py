@@ -145,15 +145,8 @@ def _gaussians_with(
         cap=s.cap,
         min_opacity=s.min_opacity,
     )
-    return GaussianScene(
-        options,
-        adaptation,
-        config.run.steps,
-        seed,
-        device,
-        geometry=_wants_geometry(config),
-        **what,
-    )
+    steps, geometry = config.run.steps, _wants_geometry(config)
+    return GaussianScene(options, adaptation, steps, seed, device, geometry=geometry, **what)
 
 
 def _wants_geometry(config: Config) -> bool:
@@ -169,9 +162,9 @@ def _nerf(config: Config, device: torch.device, seed: int, teacher: Any) -> Scen
 
 
 def _mesh(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
-    options = MeshOptions(**config.mesh.model_dump(), bound=config.scene.bound)
-    field = starting_tetrahedra(config.scene.start, options.cells, options.bound, options.texture)
-    return MeshScene(options, seed, device, _wants_geometry(config), field=field)
+    o = MeshOptions(**config.mesh.model_dump(), bound=config.scene.bound)
+    field = starting_tetrahedra(config.scene.start, o.cells, o.bound, o.texture)
+    return MeshScene(o, seed, device, _wants_geometry(config), field=field)
 
 
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
