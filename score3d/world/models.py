@@ -197,7 +197,7 @@ def look_at(path: Path, turn: float) -> InstanceFacts:
     """The facts of a saved model, from twelve views like those of training pictures."""
     model = TexturedModel.load(path)
     angles = torch.tensor([*range(0, 360, 45), *range(30, 390, 90)], dtype=torch.float32)
-    views = orbit(angles, torch.tensor([10.0] * 8 + [45.0] * 4), 2.0, 40.0, 64, 64)
+    views = orbit(angles, torch.tensor([10.0] * 8 + [65.0] * 4), 2.0, 40.0, 64, 64)
     colours, images, view = seen_texels(model.shape(turn=turn), views)
     said = name_of(colours)
     names, counts = np.unique(said[said != ""], return_counts=True)
