@@ -59,7 +59,7 @@ def test_run_and_report(tmp_path, monkeypatch, capsys):
     arms = {k: benchmark_runs.ARMS[k] for k in ("sds", "vsd", "vsd, 3 particles")}
     monkeypatch.setattr(benchmark_runs, "ARMS", arms)
     monkeypatch.setattr(  # has its own tests, and takes seconds per noun
-        assess, "compare_geometry", lambda splats, noun: Geometry(0.2, 0.8)
+        assess, "compare_geometry", lambda splats, noun: Geometry(0.2, 0.8, 0.0)
     )
     common = ["--prompts", "2", "--seeds", "2", "--steps", "6", "--rounds", "1", "--set",
               "scene.count=100", "--set", "views.count=2", "--cache", str(tmp_path)]  # fmt: skip
