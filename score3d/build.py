@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from score3d.build_prior import imagined, prior_pull
 from score3d.build_rewards import geometry_phi, judged
 from score3d.config import Config, ConfigError, suggestion
 from score3d.distill.baseline import lora
@@ -123,10 +124,11 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
 
 def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     options = _gaussian_options(config)
-    splats = starting_splats(config.scene.start, config.scene.count)
+    splats = imagined(config, seed) or starting_splats(config.scene.start, config.scene.count)
     if splats is not None:
         options = replace(options, sh_degree=splats.sh_degree)
-    return _gaussians_with(config, options, device, seed, splats=splats)
+    pull = prior_pull(config, device, seed)
+    return _gaussians_with(config, options, device, seed, splats=splats, pull=pull)
 
 
 def _gaussian_options(config: Config) -> GaussianOptions:
@@ -361,6 +363,8 @@ def _requirements(config: Config, source: bool) -> None:
             f"{edits[0]} edits something that exists, and this run starts from nothing; choose "
             "another --loss (see `score3d losses`)"
         )
+    if config.prior.weight and (config.scene.kind != "gaussians" or source):
+        raise ConfigError("prior.weight pulls the Gaussians of `score3d generate` alone")
     missing = lora.missing_library() if d.baseline == "student" else ""
     missing = missing or (upgrad_module.missing_library() if d.couple == "upgrad" else "")
     if missing:

@@ -135,7 +135,7 @@ class Views(_Section):
 
 class SceneSection(_Section):
     kind: str = "gaussians"
-    start: str = ""  # a run folder or file to begin with, instead of nothing
+    start: str = ""  # a run folder or file to begin with, "prior", "shap-e:FOLDER", or nothing
     count: int = Field(default=2500, ge=1)
     cap: int = Field(default=4000, ge=1)
     adapt: str = "mcmc"
@@ -162,6 +162,18 @@ class SceneSection(_Section):
     lift_black: bool = False
     image_lr: float = Field(default=0.05, gt=0)
     image_latents: bool = False
+
+
+class PriorSection(_Section):
+    """The 3D score of the Gaussians' centres (`score3d.prior`). weight: of its gradient, whose norm
+    is first made that of the distillation's on the same centres; 0 for none. until: the share of
+    the run for which it pulls. folder: of a prior in place of the shipped one."""
+
+    weight: float = Field(default=0.0, ge=0)
+    until: float = Field(default=0.5, ge=0, le=1)
+    guidance: float = 3.0
+    points: int = Field(default=512, ge=1)
+    folder: str = ""
 
 
 class NerfSection(_Section):
@@ -235,6 +247,7 @@ class Config(_Section):
     scene: SceneSection = SceneSection()
     nerf: NerfSection = NerfSection()
     mesh: MeshSection = MeshSection()
+    prior: PriorSection = PriorSection()
     edit: EditSection = EditSection()
     output: Output = Output()
 

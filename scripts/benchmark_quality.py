@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from score3d.cameras import turntable
-from score3d.config import load_config
+from score3d.config import Config, load_config
 from score3d.evaluate.assess import Assessor
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.ply import read_ply
 from score3d.files.splats import Splats
 from score3d.generate import generate
+from score3d.recipes import load_recipe, recipe_names
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
 from score3d.teachers.embedded import load_world
@@ -62,6 +63,8 @@ MEANS = {
     "r_precision": "R-precision of the two-tower model",
     "iou": "silhouette IoU with the nearest of 64 true instances",
     "chamfer": "Chamfer distance to it, in radii",
+    "holes": "share of the filled silhouettes that is not covered",
+    "gaussians": "Gaussians",
     "saturation": "saturation",
 }
 
@@ -71,13 +74,29 @@ def make(prompt: str, seed: int, args: argparse.Namespace) -> tuple[Splats, dict
     options = {"run": {"prompt": prompt, "seed": seed}}
     config = load_config(args.preset, args.loss, args.overrides, options)
     path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
-    if args.reuse and (path / "summary.json").exists():
+    if args.reuse and not args.recipe and (path / "summary.json").exists():
         folder = RunFolder.open(path, lock=False)
         return read_ply(folder.scene), json.loads(folder.summary.read_text())
+    if args.recipe:
+        return follow_recipe(path, options, args)
+    return follow(config, path)
+
+
+def follow(config: Config, path: Path) -> tuple[Splats, dict]:
     with RunFolder.create(path, overwrite=True) as folder:
         for _ in generate(config, folder):
             pass
         return read_ply(folder.scene), json.loads(folder.summary.read_text())
+
+
+def follow_recipe(path: Path, options: dict, args: argparse.Namespace) -> tuple[Splats, dict]:
+    """The stages one after the other; the last one's asset, and the seconds of all of them."""
+    seconds: dict[str, float] = {}
+    for stage in load_recipe(args.recipe).stages:
+        found = follow(stage.config(args.preset, args.overrides, options, path), path / stage.name)
+        for phase, value in found[1]["seconds"].items():
+            seconds[phase] = seconds.get(phase, 0.0) + value
+    return found[0], found[1] | {"seconds": seconds}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -88,7 +107,12 @@ def main(args: argparse.Namespace) -> None:
             splats, summary = make(prompt, seed, args)
             views = photograph(splats, turntable(8, 96), 0.8)
             strips.append(np.concatenate(list(views), 1))
-            row = {"seed": seed, "seconds": sum(summary["seconds"].values())}
+            row = {
+                "seed": seed,
+                "seconds": sum(summary["seconds"].values()),
+                "optimise": summary["seconds"]["optimise"],
+                "gaussians": len(splats),
+            }
             rows.append(assessor(splats, prompt) | row)
             print(
                 f"{prompt:28} seed {seed} "
@@ -160,6 +184,7 @@ if __name__ == "__main__":
     parser.add_argument("prompts", nargs="*")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--loss", default="sds")
+    parser.add_argument("--recipe", choices=recipe_names(), help="in stages")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", dest="overrides", action="append", default=[])

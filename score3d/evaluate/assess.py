@@ -1,5 +1,6 @@
 """All that is measured of one generated asset."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ class Assessor:
         shape, colour, material, sides, janus: `score_views` of 8 turntable views (not for two
         objects). r_precision: share of views whose nearest prompt, among those of all nouns and
         colours and this one, is this one. view_consistency: mean cosine of the two-tower vectors
-        of neighbouring views. saturation: in [0,1]. chamfer, iou: `compare_geometry`, None for
-        a scene without a surface.
+        of neighbouring views. saturation: in [0,1]. chamfer, iou, holes: `compare_geometry`, None
+        for a scene without a surface.
         """
         thing = self.world.parse(prompt)
         cameras = turntable(VIEWS, SIDE, fov=fov)
@@ -78,9 +79,9 @@ class Assessor:
         )
         try:
             geometry = compare_geometry(splats, thing.noun)
-            report |= {"chamfer": geometry.chamfer, "iou": geometry.iou}
+            report |= asdict(geometry)
         except ValueError:
-            report |= {"chamfer": None, "iou": None}
+            report |= {"chamfer": None, "iou": None, "holes": None}
         return report
 
     def _similarities(self, model: TwoTower, rgb: torch.Tensor, thing: Thing) -> dict[str, float]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
 from scipy.spatial import KDTree
 
 from score3d.cameras import Cameras, sphere, turntable
@@ -19,7 +20,7 @@ from score3d.scenes.photograph import depth_pictures
 from score3d.world.clouds import instance_clouds, instance_silhouettes
 from score3d.world.shapes import BOUNDING_RADIUS
 
-__all__ = ["Geometry", "chamfer", "compare_geometry", "normalised", "visible_points"]
+__all__ = ["Geometry", "chamfer", "compare_geometry", "holes", "normalised", "visible_points"]
 
 INSTANCES, POINTS, SIDE = 64, 2048, 64
 
@@ -30,11 +31,12 @@ class Geometry:
 
     chamfer: mean distance from either surface to the other, summed over both directions, in
     radii of the bounding sphere; two samples of one sphere are 0.08 apart.
-    iou: mean intersection over union of 8 silhouettes.
+    iou: mean intersection over union of 8 silhouettes. holes: see the function.
     """
 
     chamfer: float
     iou: float
+    holes: float
 
 
 def _silhouette_cameras() -> Cameras:
@@ -87,6 +89,14 @@ def _truth(noun: str) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
     return clouds, instance_silhouettes(noun, _silhouette_cameras(), INSTANCES)
 
 
+def holes(masks: NDArray[np.bool_]) -> float:
+    """The share of the filled silhouettes [B,H,W] that is not covered: mean over those that cover
+    anything. Objects may have true ones, so that only differences between scenes of one noun
+    count."""
+    shares = [1 - m.sum() / binary_fill_holes(m).sum() for m in masks if m.any()]
+    return float(np.mean(shares)) if shares else 0.0
+
+
 def compare_geometry(splats: Splats, noun: str) -> Geometry:
     """Against 64 instances of `noun`. Raises ValueError for a scene without a surface, KeyError
     for a noun the world does not have."""
@@ -106,4 +116,5 @@ def compare_geometry(splats: Splats, noun: str) -> Geometry:
     both = (silhouettes & mine).sum((2, 3))
     either = (silhouettes | mine).sum((2, 3))
     overlap = (both / np.maximum(either, 1)).mean(1)
-    return Geometry(min(chamfer(points, c) for c in clouds), float(overlap.max()))
+    distance = min(chamfer(points, c) for c in clouds)
+    return Geometry(distance, float(overlap.max()), holes(mine))

@@ -1,6 +1,7 @@
 """A scene of 3D Gaussians (Kerbl et al. 2023, arXiv 2308.04079)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from score3d.scenes.compactness import Compactness
 __all__ = ["SH_C0", "GaussianOptions", "GaussianScene"]
 
 SH_C0 = 0.28209479177387814  # the constant of the degree-0 spherical harmonic
+# pull(step, parameters): adds to the gradient of the means
+Pull = Callable[[int, torch.nn.ParameterDict], None]
 DARKEST = 1e-3  # a quarter of a level of an 8-bit picture
 
 
@@ -80,14 +83,16 @@ class GaussianScene:
         splats: Splats | None = None,
         geometry: bool = False,
         frozen: Tensor | None = None,
+        pull: Pull | None = None,
     ) -> None:
         """geometry: renders carry depth and Gaussians, for losses that need them. frozen [N]
-        (bool): Gaussians that keep every bit; only without an adaptation. Raises ValueError."""
+        (bool): Gaussians that keep every bit; only without an adaptation. pull: a further gradient
+        on the means, of a 3D prior. Raises ValueError."""
         if frozen is not None and isinstance(adaptation, Gradient | Mcmc):
             raise ValueError("Gaussians cannot be kept while others are added and removed")
         self.frozen = None if frozen is None else frozen.to(device)
         self.options, self.adaptation, self.steps = options, adaptation, steps
-        self.geometry = geometry
+        self.geometry, self.pull = geometry, pull
         values = _from_splats(splats) if splats is not None else _ball(options, seed)
         self.params = torch.nn.ParameterDict(
             {k: torch.nn.Parameter(v.to(device)) for k, v in values.items()}
@@ -159,6 +164,8 @@ class GaussianScene:
         share = min(1.0, step / max(1, self.steps))
         lr = o.lr_means * (o.lr_means_end / o.lr_means) ** share
         self.optimizers["means"].param_groups[0]["lr"] = lr
+        if self.pull is not None:
+            self.pull(step, self.params)
         for name, optimizer in self.optimizers.items():
             grad = self.params[name].grad
             if self.frozen is not None and grad is not None:

@@ -228,7 +228,7 @@ def sample_edit(nouns: Sequence[str], rng: Generator, size: int = 64) -> Edit:
     elif kind == "size":
         value = SIZES[rng.integers(len(SIZES))]
         small, large = rng.uniform(0.62, 0.72), rng.uniform(0.95, 1.05)
-        low, high = (small,) * 3, (large,) * 3
+        low, high = (small, small, small), (large, large, large)
         if value == "taller":
             low, high = (small, small, small), (small, large, small)
         elif value == "wider":

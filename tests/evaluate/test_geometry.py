@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from score3d.evaluate.geometry import chamfer, compare_geometry, normalised, visible_points
+from score3d.evaluate.geometry import chamfer, compare_geometry, holes, normalised, visible_points
 from score3d.files.splats import SH_C0, Splats
 from score3d.world.clouds import instance_clouds, sample_surface
 from score3d.world.shapes import build
@@ -63,3 +63,11 @@ def test_a_noun_is_nearer_to_itself_wherever_it_stands():
 
 def test_instances_do_not_depend_on_how_many_there_are():
     assert np.array_equal(instance_clouds("mug", 2, 64), instance_clouds("mug", 4, 64)[:2])
+
+
+def test_holes_are_what_a_filled_silhouette_lacks():
+    ring = np.zeros((2, 20, 20), bool)
+    ring[0, 2:18, 2:18] = True
+    ring[0, 6:14, 6:14] = False
+    assert holes(ring) == pytest.approx(64 / 256)  # the empty picture does not count
+    assert holes(np.zeros((1, 4, 4), bool)) == 0.0

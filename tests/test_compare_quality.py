@@ -1,0 +1,35 @@
+"""Two results of the quality benchmark against each other."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+from compare_quality import compare, page
+
+
+def rows(iou, chamfer):
+    return {
+        ("a cube", s): {"iou": i, "chamfer": c, "right": True}
+        for s, (i, c) in enumerate(zip(iou, chamfer, strict=True))
+    }
+
+
+def test_better_is_only_what_the_whole_interval_says():
+    first = rows([0.5, 0.6, 0.7], [0.3, 0.3, None])
+    second = rows([0.6, 0.7, 0.8], [0.2, 0.4, 0.1])
+    found = {r["figure"]: r for r in compare(first, second)}
+    assert found["iou"]["difference"] == pytest.approx(0.1)
+    assert found["iou"]["better"] == "second"
+    assert (found["chamfer"]["runs"], found["chamfer"]["better"]) == (2, "")
+    assert found["right"]["difference"] == 0
+    assert "colour" not in found
+    assert "| iou | 3 | a | b | +0.100 |".replace("| a | b", "| 0.600 | 0.700") in page(
+        list(found.values()), ("a", "b"), []
+    )
+
+
+def test_less_is_better_where_it_is():
+    found = compare(rows([0.5] * 3, [0.3] * 3), rows([0.5] * 3, [0.2] * 3))
+    assert {r["figure"]: r["better"] for r in found}["chamfer"] == "second"
