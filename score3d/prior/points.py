@@ -43,8 +43,8 @@ class PointPrior:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:200]
             raise TeacherError(
-                f"{folder}: not a 3D prior ({reason}); `scripts/train_prior.py --export FOLDER` makes "
-                "one, and --set prior.folder=FOLDER names it"
+                f"{folder}: not a 3D prior ({reason}); `scripts/train_prior.py --export FOLDER` "
+                "makes one, and --set prior.folder=FOLDER names it"
             ) from error
         self.device = torch.device(device)
         self.net.eval().requires_grad_(False).to(self.device)
