@@ -6,7 +6,8 @@ The scenes are held-out instances of the procedural world as discs (see held_out
 PLY files and edited by `edit_scene` as `score3d edit scene` does. A part is edited by its words and
 with a region, from eight masks of the part (`--region mask:`). Fulfilled by the measuring judge
 over 8 views: what is asked for seen, and what it is kept, in at least three quarters of them
-(`evaluate.edits.fulfilment`); of a part, the judge is shown its pixels alone, on gray.
+(`evaluate.edits.fulfilment`), and where a colour is asked for half of the pixels of the old one
+have the new one ("pixels"); of a part, the judge is shown its pixels alone, on gray.
 
 Writes <results>.md, .json and .png: four views before, the same four after. Finished edits in OUT
 are kept.
@@ -137,12 +138,13 @@ def run(number, kind, name, instruction, arguments):
         found = judged_part(start, edited, part[1], noun, colour, judge)
     else:
         asked = summary["edit"]["judge"]["asked"]
-        found = fulfilment(before, after, asked.get("noun", noun), asked, judge)
+        found = fulfilment(before, after, asked.get("noun", noun), asked, judge, SCENES[name][1])
     row = {
         "kind": kind,
         "edit": f"{words}: {instruction}",
         "fulfilled": bool(found and found["fulfilled"]),
         "shares": found["shares"] if found else {},
+        "pixels": found.get("pixels") if found else None,
         "outside_psnr": summary["edit"].get("outside_psnr"),
         "silhouette_iou": summary["edit"]["silhouette_iou"],
         "seconds": sum(summary["seconds"].values()),
@@ -162,16 +164,17 @@ def report(rows, strips, results):
     for kind in (*kinds, "all"):
         some = [r for r in rows if kind in (r["kind"], "all")]
         lines.append(f"- {kind}: {sum(r['fulfilled'] for r in some)} of {len(some)} fulfilled")
-    lines += ["", "| edit | fulfilled | seen before -> after | dB outside | outline | s |"]
-    lines += ["|---|---|---|---|---|---|"]
+    lines += ["", "| edit | fulfilled | seen before -> after | pixels | dB outside | outline | s |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     for r in rows:
         shares = ", ".join(f"{k} {v['before']:.0%} -> {v['after']:.0%}" for k, v in
                            r["shares"].items())  # fmt: skip
         outside = r["outside_psnr"]
         shown = "" if outside is None else outside if isinstance(outside, str) else f"{outside:.1f}"
+        pixels = "" if r["pixels"] is None else f"{r['pixels']:.0%}"
         done = "yes" if r["fulfilled"] else "no"
-        lines.append(f"| {r['edit']} | {done} | {shares} | {shown} | {r['silhouette_iou']:.2f} "
-                     f"| {r['seconds']:.0f} |")  # fmt: skip
+        cells = (r["edit"], done, shares, pixels, shown, f"{r['silhouette_iou']:.2f}")
+        lines.append(f"| {' | '.join(cells)} | {r['seconds']:.0f} |")
     lines += ["", f"![four views before, the same after]({results.stem}.png)"]
     results.with_suffix(".md").write_text("\n".join(lines) + "\n")
 

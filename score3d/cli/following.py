@@ -96,6 +96,8 @@ def _closing(folder: Any, summary: dict[str, Any], command: str) -> None:
         )
         verdict = "fulfilled" if found["fulfilled"] else "not fulfilled"
         typer.echo(f"{verdict}: the {found['judged_by']} sees {words} of the views")
+        if "pixels" in found:
+            typer.echo(f"{found['pixels']:.0%} of the pixels of the old colour have the new one")
     outside = summary.get("edit", {}).get("outside_psnr")
     if outside is not None:
         typer.echo(f"outside the region: {outside} dB")

@@ -112,4 +112,5 @@ def judged(config: Config, teacher: Teacher, before: Any, after: Any) -> dict[st
     judge, name = measuring_judge()
     if target.relation or not asked or target.noun not in judge.nouns:
         return None
-    return fulfilment(before, after, target.noun, asked, judge) | {"judged_by": name}
+    found = fulfilment(before, after, target.noun, asked, judge, source.colour)
+    return found | {"judged_by": name}

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from score3d.cameras import orbit
-from score3d.evaluate.edits import fulfilment
+from score3d.evaluate.edits import _named, fulfilment, recoloured
 from score3d.evaluate.judge import Verdict
 from score3d.evaluate.motion import geometry_flow, warp_error
 from score3d.scenes.photograph import photograph
+from score3d.world.palette import COLOURS, sample_colour
 from tests.edit.conftest import make_ball
 
 VIEWS = np.zeros((8, 4, 4, 3), np.float32)
@@ -39,6 +40,30 @@ def test_both_the_noun_and_the_colour_must_be_seen_in_three_quarters(cars, blues
     assert found["fulfilled"] is fulfilled
     assert found["shares"]["noun"] == {"before": 1.0, "after": cars / 8}
     assert found["shares"]["colour"] == {"before": 0.0, "after": blues / 8}
+
+
+def test_blue_spots_on_ochre_are_not_a_blue_thing():
+    """Red over eight pictures, of which a share becomes blue, in light and shade; gray stays."""
+    before = np.full((8, 10, 10, 3), 0.8, np.float32)
+    before[:, 2:8, 2:8] = (0.8, 0.1, 0.1)
+    before[:, 5:8, 2:8] *= 0.6
+    after = before.copy()
+    after[:, 2:8, 2:8] = (0.7, 0.45, 0.1)
+    after[:, 2:8, 2:4] = (0.1, 0.3, 0.85)
+    assert recoloured(before, after, "red", "blue") == pytest.approx(1 / 3)
+    assert recoloured(before, after, "green", "blue") is None
+    said = (["car"] * 8, ["blue"] * 8)
+    for pictures, fulfilled in ((after, False), (before[..., [1, 1, 0]], True)):
+        found = fulfilment(before, pictures, "car", {"colour": "blue"}, Says(BEFORE, said), "red")
+        assert found["fulfilled"] is fulfilled
+
+
+def test_every_colour_has_its_own_name():
+    rng, names = np.random.default_rng(0), list(COLOURS)
+    for name in names:
+        drawn = np.array([sample_colour(name, rng) for _ in range(50)], np.float32)
+        right = np.mean(_named(drawn[None])[0] == names.index(name))
+        assert right >= 0.9, name
 
 
 def test_a_swap_asks_for_the_new_noun():
