@@ -2,8 +2,7 @@
 
 Trained on the procedural world (`scripts/train_judge.py`), apart from the teacher: it never
 saw a generated picture. It measures; it gives no gradient. `assets/judge` serves runs and
-rewards; a second one, another network trained on other data, is for measuring only and does not
-ship yet.
+rewards; `assets/second-judge`, another network trained on other data, is for measuring only.
 """
 
 import json
