@@ -61,13 +61,13 @@ def test_run_and_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(  # has its own tests, and takes seconds per noun
         assess, "compare_geometry", lambda splats, noun: Geometry(0.2, 0.8, 0.0)
     )
-    common = ["--prompts", "1", "--seeds", "2", "--steps", "6", "--rounds", "1", "--set",
+    common = ["--prompts", "1", "--seeds", "3", "--steps", "6", "--rounds", "1", "--set",
               "scene.count=100", "--set", "views.count=2", "--cache", str(tmp_path)]  # fmt: skip
     results = tmp_path / "found" / "runs"
     benchmark_runs.main(benchmark_runs.parse(["run", *common]))
     made = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("run-*.ply")}
-    # 2 seeds of SDS, of VSD under two budgets, and one run of 3 particles
-    assert len(made) == 2 + 4 + 3
+    # 3 seeds of SDS, of VSD under two budgets, and one run of 3 particles
+    assert len(made) == 3 + 6 + 3
     benchmark_runs.main(benchmark_runs.parse(["run", *common]))
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("run-*.ply")} == made
     next(tmp_path.glob("run-*.ply")).unlink()
