@@ -93,7 +93,7 @@ def holes(masks: NDArray[np.bool_]) -> float:
     """The share of the filled silhouettes [B,H,W] that is not covered: mean over those that cover
     anything. Objects may have true ones, so that only differences between scenes of one noun
     count."""
-    shares = [1 - m.sum() / binary_fill_holes(m).sum() for m in masks if m.any()]
+    shares = [1 - m.sum() / np.asarray(binary_fill_holes(m)).sum() for m in masks if m.any()]
     return float(np.mean(shares)) if shares else 0.0
 
 

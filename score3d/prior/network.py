@@ -73,12 +73,14 @@ class PointDenoiser(nn.Module):
         self.point_time = nn.Linear(width, point_width)
         self.read = nn.ModuleList(_Attend(width, point_width, 4, 2) for _ in range(rounds))
         self.think = nn.ModuleList(
-            nn.ModuleList(_Attend(width, width, 4, 3) for _ in range(depth)) for _ in range(rounds)
+            nn.Sequential(*(_Attend(width, width, 4, 3) for _ in range(depth)))
+            for _ in range(rounds)
         )
         self.write = nn.ModuleList(_Attend(point_width, width, 4, 2) for _ in range(rounds))
-        self.leave = nn.Sequential(nn.LayerNorm(point_width), nn.Linear(point_width, CHANNELS))
-        nn.init.zeros_(self.leave[1].weight)
-        nn.init.zeros_(self.leave[1].bias)
+        last = nn.Linear(point_width, CHANNELS)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.leave = nn.Sequential(nn.LayerNorm(point_width), last)
 
     def forward(self, x: Tensor, t: Tensor, noun: Tensor, colour: Tensor) -> Tensor:
         width = self.noun.embedding_dim
@@ -91,7 +93,6 @@ class PointDenoiser(nn.Module):
         z = torch.cat([self.latents.expand(len(x), -1, -1) + time[:, None], said], 1)
         for read, think, write in zip(self.read, self.think, self.write, strict=True):
             z = read(z, p)
-            for layer in think:
-                z = layer(z)
+            z = think(z)
             p = write(p, z)
         return self.leave(p)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -110,14 +109,14 @@ class PointPrior:
         """A sample as round Gaussians of standard deviation `scale`. Raises PromptError."""
         points, colours = self.sample(self.understand(prompt), count, seed)
         n = len(points)
-        quats = np.tile(np.float32([1, 0, 0, 0]), (n, 1))
-        sh: NDArray[np.float32] = ((colours.numpy() - 0.5) / np.float32(SH_C0))[:, None]
+        quats = np.tile(np.array([1, 0, 0, 0], np.float32), (n, 1))
+        sh = ((colours.numpy() - 0.5) / SH_C0)[:, None].astype(np.float32)
         return Splats(
             points.numpy(),
             quats,
             np.full((n, 3), np.log(scale), np.float32),
             np.full(n, np.log(OPACITY / (1 - OPACITY)), np.float32),
-            sh.astype(np.float32),
+            sh,
         )
 
     def pull(

@@ -20,7 +20,7 @@ def shap_e_mesh(
     """A trimesh.Trimesh with colours on its corners, centred, in a ball of radius 0.5, +y up and
     facing +z. folder: a checkpoint in diffusers layout. Raises TeacherError."""
     import trimesh
-    from diffusers import ShapEPipeline
+    from diffusers.pipelines.shap_e.pipeline_shap_e import ShapEPipeline
 
     if not (Path(folder) / "model_index.json").is_file():
         raise TeacherError(f"scene.start=shap-e:{folder}: no checkpoint in diffusers layout there")
@@ -31,10 +31,11 @@ def shap_e_mesh(
         raise TeacherError(f"{folder}: cannot be loaded as Shap-E ({reason})") from error
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(seed)
-    found = pipeline(
+    answer: Any = pipeline(
         prompt, guidance_scale=guidance, num_inference_steps=steps, generator=generator,
         output_type="mesh",
-    ).images[0]  # fmt: skip
+    )  # fmt: skip
+    found = answer.images[0]
     vertices, faces = found.verts.float().cpu().numpy(), found.faces.cpu().numpy()
     if not len(faces):
         raise TeacherError(f"{folder}: Shap-E made an empty mesh of {prompt!r}; try another --seed")
