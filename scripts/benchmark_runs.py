@@ -130,7 +130,8 @@ def scenes_of(args: argparse.Namespace, cells: Cells, name: str, prompt: str, se
               steps: int, make: bool) -> list[Path]:  # fmt: skip
     """The PLY files of a run, made if they are not there yet and `make` says so, else []."""
     config = configured(args, name, prompt, seed, steps)
-    key = cells.key(config=config.model_dump(mode="json"))
+    # defaults left out: a new setting does not make runs stale, VERSION is for a changed default
+    key = cells.key(config=config.model_dump(mode="json", exclude_defaults=True))
     paths = [cells.folder / f"run-{key}-{i}.ply" for i in range(config.run.particles)]
     if all(p.exists() for p in paths):
         return paths
