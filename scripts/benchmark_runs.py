@@ -281,7 +281,9 @@ def report(args: argparse.Namespace, cells: Cells) -> None:
 
     def compare(arm: str, control: str, figure: str, budget: str) -> dict | None:
         own, held = table.get((arm, budget)), _held(table, control, budget)
-        return None if own is None or held is None else against(own, held, figure)
+        if own is None or held is None or own["missing"] or held["missing"]:
+            return None  # half of an arm is no evidence
+        return against(own, held, figure)
 
     page = runs_page(rows, best, notes, Results(args.inputs, compare))
     print(page)
