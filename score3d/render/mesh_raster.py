@@ -138,17 +138,17 @@ def rasterize_mesh(
     return MeshRaster(b, width, height, sample, corner, weights, depth, inner, outer, share)
 
 
-@torch.no_grad()
 def _visible(
     local: Tensor, faces: Tensor, neighbours: NDArray, Ks: Tensor, width: int, height: int
 ) -> tuple[NDArray, NDArray, NDArray]:
     """sample [P], corner [P,3] and pairs [Q,5] of all views, see `outline_pairs`."""
     triangles = faces.cpu().numpy()
-    found: list[tuple[NDArray, ...]] = [()] * len(local)
+    # before the threads start: grad mode is each thread's own, no_grad would not reach them
+    corners, intrinsics = (x.detach().cpu().double().numpy() for x in (local, Ks))
+    found: list[tuple[NDArray, ...]] = [()] * len(corners)
 
     def one(i: int) -> None:
-        points = local[i].cpu().double().numpy()
-        k = Ks[i].cpu().double().numpy()
+        points, k = corners[i], intrinsics[i]
         depth = np.ascontiguousarray(points[:, 2])
         px = points[:, :2] / np.maximum(depth, 1e-6)[:, None] * (k[0, 0], k[1, 1]) + k[:2, 2]
         zbuffer = np.zeros((height, width))
@@ -159,7 +159,7 @@ def _visible(
         pairs[:, :2] += i * width * height
         found[i] = (sample + i * width * height, triangles[owner.ravel()[sample]], pairs)
 
-    run([lambda i=i: one(i) for i in range(len(local))])
+    run([lambda i=i: one(i) for i in range(len(corners))])
     if not found:
         return np.zeros(0, np.int64), np.zeros((0, 3), np.int64), np.zeros((0, 5), np.int64)
     sample, corner, pairs = (np.concatenate(column) for column in zip(*found, strict=True))

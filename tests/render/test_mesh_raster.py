@@ -119,6 +119,15 @@ def test_coverage_of_hidden_and_linked_parts_follows_their_outline():
     assert np.trapezoid(slopes, dx=0.0025) == pytest.approx(ends[-1] - ends[0], rel=0.03)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 def test_gradients_against_finite_differences():
     """Central differences with h = 1e-6 in float64 are good to about 1e-9 / |g|; visibility does
     not change within such a step."""
