@@ -74,9 +74,10 @@ ARMS: dict[str, Arm] = {
     "ssd": Arm("ssd", budgets=STEPS),  # within a few percent of SDS's time
     "vsd": Arm("vsd"),
     "sds, 4 noises": Arm(settings=("distill.noises_per_view=4",)),
-    "reward of 2": Arm("reward-sds-one-step", ("distill.noises_per_view=2",), budgets=STEPS),
-    "reward of 4": Arm("reward-sds-one-step", control="sds, 4 noises"),
     "vsd, 3 particles": Arm("vsd", ("run.particles=3",), control="vsd", budgets=STEPS),
+    "reward of 2": Arm("reward-sds-one-step", ("distill.noises_per_view=2",), budgets=STEPS,
+                       prompts=6),
+    "reward of 4": Arm("reward-sds-one-step", control="sds, 4 noises", prompts=6),
     "reward of 8": Arm("reward-sds-one-step", ("distill.noises_per_view=8",), budgets=STEPS,
                        control="sds, 4 noises", prompts=4),
     "reward, 15 times": Arm("reward-sds", control="sds, 4 noises", budgets=SECONDS),

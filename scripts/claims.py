@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from losses_tables import paired
+
 __all__ = ["Evidence", "claims", "runs_page", "verdict"]
 
 # compare(arm, control, figure, budget) -> {"mean", "control", "difference", "interval", "runs"}
@@ -108,12 +111,30 @@ class Results:
         return [Evidence(text, d["mean"], tuple(d["interval"]), False)]
 
     def coupling(self) -> list[Evidence]:
-        """Edits of `measure_coupling.py`, if it has left its figures."""
-        data = self.read("coupling")
-        return [] if data is None else [
-            Evidence(f"{r['text']}", r["difference"], tuple(r["interval"]), r["more"])
-            for r in data["evidence"]
-        ]  # fmt: skip
+        """Edits of `measure_coupling.py`, if it has left its figures: what an edit without
+        coupling leaves different between views, windows or frames, it should leave more alike."""
+        path = self.folder / "coupling.json"
+        rows = json.loads(path.read_text()) if path.exists() else []
+        cells = {(r["kind"], r["noun of it"], r["seed"], r["arm"]): r for r in rows}
+        out = []
+        for kind, figure, text in (
+            ("scene", "spread", "spread of the object's colour over views, edits of scenes"),
+            ("panorama", "spread", "spread of colour over windows, edits of panoramas"),
+            ("video", "spread", "spread of colour over frames, edits of videos"),
+            ("video", "noise", "change of frames against the known motion, edits of videos"),
+        ):
+            pairs = np.array([
+                [cells[kind, noun, seed, "independent"][figure], row[figure]]
+                for (of, noun, seed, arm), row in cells.items()
+                if of == kind and arm == "csd" and (kind, noun, seed, "independent") in cells
+            ])  # fmt: skip
+            if len(pairs) > 1:
+                found = paired(pairs, ("independent", "csd"))
+                text += (f", csd {found['csd']['mean']:.3g} - independent "
+                         f"{found['independent']['mean']:.3g} ({len(pairs)} pairs)")  # fmt: skip
+                d = found["difference"]
+                out.append(Evidence(text, d["mean"], tuple(d["interval"]), False))
+        return out
 
 
 def claims(r: Results) -> list[tuple[str, str, list[Evidence]]]:

@@ -34,6 +34,24 @@ def test_a_claim_is_mixed_where_its_evidence_divides():
     assert verdict([]) == "not measured"
 
 
+def test_coupled_edits_are_held_against_independent_ones(tmp_path):
+    rows = [
+        {"kind": kind, "noun of it": "car", "seed": seed, "arm": arm, "spread": spread,
+         "noise": 1.0}
+        for kind in ("scene", "video") for seed in range(3)
+        for arm, spread in (("independent", 0.3 + seed), ("csd", 0.1 + seed))
+    ]  # fmt: skip
+    lone = rows[0] | {"arm": "csd", "seed": 7}  # without its control
+    (tmp_path / "coupling.json").write_text(json.dumps([*rows, lone]))
+    scene, video, noise = Results(tmp_path, lambda *a: None).coupling()
+    for found in (scene, video):
+        assert found.value == pytest.approx(-0.2)
+        assert found.verdict == "reproduced"
+        assert "3 pairs" in found.text
+    assert noise.value == 0
+    assert noise.verdict == "inconclusive"
+
+
 def test_there_are_eleven_claims_and_each_says_what_is_missing(tmp_path):
     found = claims(Results(tmp_path, lambda *a: None))
     assert len(found) == 11
