@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from score3d.files.splats import FloatArray
 
@@ -18,7 +21,10 @@ CANDIDATES = 2_000_000  # texels tested at once
 def unwrap(
     vertices: NDArray, normals: NDArray, faces: NDArray, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], tuple[int, int]]:
-    """Cut a mesh into charts and pack them into an atlas, with xatlas.
+    """Cut a mesh into charts that nowhere overlap and pack them into an atlas, with xatlas.
+
+    Now and then xatlas lays a chart over itself. Such a chart is cut in two across its longest
+    direction and the atlas is made again, until none does.
 
     Args:
         vertices, normals: shape [V, 3]; faces: shape [F, 3].
@@ -28,26 +34,91 @@ def unwrap(
         source [W]: the vertex each new vertex is a copy of (vertices double along seams);
         faces [F, 3] of new vertices; uv [W, 2] in [0, 1], v up; (height, width) of the texture.
     """
+    middles = np.asarray(vertices, np.float64)[faces].mean(axis=1)
+    pieces = [np.arange(len(faces))]
+    while True:
+        source, new_faces, uv, shape = _atlas(vertices, normals, faces, pieces, size)
+        charts = _overlapping_charts(new_faces, uv, shape)
+        if not charts:
+            return source, new_faces, uv, shape
+        moved = np.concatenate(charts)
+        pieces = [kept for p in pieces if len(kept := p[~np.isin(p, moved)])]
+        for chart in charts:
+            apart = middles[chart] - middles[chart].mean(axis=0)
+            order = np.argsort(apart @ np.linalg.svd(apart, full_matrices=False)[2][0])
+            half = len(chart) // 2
+            pieces += [np.sort(chart[order[:half]]), np.sort(chart[order[half:]])]
+
+
+def _atlas(
+    vertices: NDArray, normals: NDArray, faces: NDArray, pieces: list[NDArray], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], tuple[int, int]]:
+    """As `unwrap` returns it; no chart holds faces of two pieces."""
     import xatlas
 
     atlas = xatlas.Atlas()
-    atlas.add_mesh(
-        np.ascontiguousarray(vertices, np.float32),
-        np.ascontiguousarray(faces, np.uint32),
-        np.ascontiguousarray(normals, np.float32),
-    )
+    used = [np.unique(faces[piece], return_inverse=True) for piece in pieces]
+    for vertex, face in used:
+        atlas.add_mesh(
+            np.ascontiguousarray(vertices[vertex], np.float32),
+            np.ascontiguousarray(face.reshape(-1, 3), np.uint32),
+            np.ascontiguousarray(normals[vertex], np.float32),
+        )
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
     packing.resolution = size
     packing.padding = 2
     packing.bilinear = True
     atlas.generate(charts, packing)
-    source, new_faces, uv = atlas.get_mesh(0)
-    return (
-        source.astype(np.int64),
-        new_faces.astype(np.int64),
-        uv.astype(np.float64),
-        (atlas.height, atlas.width),
-    )
+    sources, uvs, new_faces, count = [], [], np.empty((len(faces), 3), np.int64), 0
+    for i, (piece, (vertex, _)) in enumerate(zip(pieces, used, strict=True)):
+        source, face, uv = atlas.get_mesh(i)
+        new_faces[piece] = face.astype(np.int64) + count
+        sources.append(vertex[source])
+        uvs.append(uv.astype(np.float64))
+        count += len(source)
+    return np.concatenate(sources), new_faces, np.concatenate(uvs), (atlas.height, atlas.width)
+
+
+def _overlapping_charts(faces: NDArray, uv: NDArray, shape: tuple[int, int]) -> list[NDArray]:
+    """The faces of every chart of more than one face in which two faces share a point of a raster
+    with half the spacing of the texels."""
+    height, width = 2 * shape[0], 2 * shape[1]
+    doubled = _doubly_covered(uv[faces] * (width, height) - 0.5, height, width)
+    if not doubled.any():
+        return []
+    edges = faces[:, [0, 1, 1, 2]].reshape(-1, 2).T
+    linked = coo_matrix((np.ones(edges.shape[1]), edges), shape=(len(uv), len(uv)))
+    chart = connected_components(linked, directed=False)[1][faces[:, 0]]
+    found = [np.flatnonzero(chart == c) for c in np.unique(chart[doubled])]
+    return [f for f in found if len(f) > 1]
+
+
+@nb.njit(cache=True)
+def _doubly_covered(
+    corners: NDArray[np.float64], height: int, width: int
+) -> NDArray[np.bool_]:  # pragma: no cover - compiled
+    """Which faces [F] hold a whole-numbered point well inside that another face holds, too.
+    corners [F, 3, 2]: (column, row)."""
+    owner = np.full((height, width), -1, np.int64)
+    doubled = np.zeros(len(corners), np.bool_)
+    for f in range(len(corners)):
+        a, b, c = corners[f, 0], corners[f, 1], corners[f, 2]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if abs(area) < 1e-9:
+            continue
+        low, high = min(a[1], b[1], c[1]), max(a[1], b[1], c[1])
+        left, right = min(a[0], b[0], c[0]), max(a[0], b[0], c[0])
+        for row in range(max(int(np.ceil(low)), 0), min(int(np.floor(high)), height - 1) + 1):
+            first, last = max(int(np.ceil(left)), 0), min(int(np.floor(right)), width - 1)
+            for column in range(first, last + 1):
+                x, y = column - a[0], row - a[1]
+                s = (x * (c[1] - a[1]) - y * (c[0] - a[0])) / area
+                t = ((b[0] - a[0]) * y - (b[1] - a[1]) * x) / area
+                if s > 1e-3 and t > 1e-3 and s + t < 1 - 1e-3:
+                    if owner[row, column] >= 0:
+                        doubled[f] = doubled[owner[row, column]] = True
+                    owner[row, column] = f
+    return doubled
 
 
 class Colour(Protocol):
