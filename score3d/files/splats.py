@@ -68,6 +68,11 @@ class Splats:
         if self.sh.ndim != 3 or found[0] != n or found[1] not in (1, 4, 9, 16) or found[2] != 3:
             raise ValueError(f"splats: sh has shape {found}, expected ({n}, 1 | 4 | 9 | 16, 3)")
 
+    @classmethod
+    def none(cls) -> Splats:
+        """No splats at all."""
+        return cls(*(np.zeros(s, np.float32) for s in ((0, 3), (0, 4), (0, 3), (0,), (0, 1, 3))))
+
     def __len__(self) -> int:
         return len(self.means)
 

@@ -312,8 +312,7 @@ class MeshScene:
             mesh = trimesh.Trimesh(*field.surface(), process=False)
             return sample_mesh(mesh, colour_at=field.nearest_colour)
         except SurfelError:
-            shapes = ((0, 3), (0, 4), (0, 3), (0,), (0, 1, 3))
-            return Splats(*(np.zeros(s, np.float32) for s in shapes))
+            return Splats.none()
 
     @torch.no_grad()
     def photograph(self, cameras: Cameras, background: float = 1.0) -> NDArray[np.float32]:
