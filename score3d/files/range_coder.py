@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Decoder", "Encoder", "gaussian_start"]
+__all__ = ["Decoder", "Encoder", "gaussian_start", "learned"]
 
 TOP, BOTTOM = 1 << 24, 1 << 16
 STEP, MOST = 24, 1 << 15  # added to a symbol's frequency each time; sum at which all are halved
@@ -21,6 +21,14 @@ def gaussian_start(size: int, mean: float, deviation: float, weight: int = 400) 
     at = (np.arange(size) - mean) / max(deviation, 0.3)
     shape = np.exp(-0.5 * np.minimum(at * at, 80.0))
     return np.floor(shape / shape.sum() * weight).astype(np.int64) + 1
+
+
+def learned(symbols: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Probabilities [size] that a table has about when it has seen these symbols."""
+    mean, deviation = (symbols.mean(), symbols.std()) if symbols.size else (0.0, 0.0)
+    table = gaussian_start(size, float(mean), float(deviation))
+    table = table + STEP * np.bincount(symbols, minlength=size)
+    return table / table.sum()
 
 
 class Encoder:
