@@ -32,6 +32,7 @@ __all__ = ["Compressed", "Reference", "compress", "steps_at"]
 
 SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)
 TUNING = 120  # optimisation steps for each share
+VIEWS = 96
 VIEW, CHECK = 128, 192  # sides of the pictures for tuning and for measuring
 RANGE = (-6.0, 3.0)  # of the logarithm to the base 2 of the coarseness
 PARAMETERS = {"means": 4e-4, "quats": 5e-3, "log_scales": 1e-2, "logits": 2e-2, "sh": 1e-2}
@@ -110,8 +111,8 @@ class Reference:
         self.checks = self._cameras([20, 65, 110, 155, 200, 245, 290, 335],
                                     [-20, 40, 5, 60, -5, 25, 50, 10], CHECK)  # fmt: skip
         self.pictures = photograph(splats, self.checks, 0.5)
-        azimuth, elevation = np.meshgrid(np.arange(0, 360, 45), [-35, 0, 30, 70])
-        self.views = self._cameras(azimuth.ravel(), elevation.ravel(), VIEW)
+        i = np.arange(VIEWS)  # a spiral of the golden angle, denser near the level
+        self.views = self._cameras(i * 137.508 % 360, -40 + 125 * (i + 0.5) / VIEWS, VIEW)
         black, white = (photograph(splats, self.views, gray) for gray in (0.0, 1.0))
         # colour over black, and what comes through: the picture over any gray
         self.colours, self.through = torch.from_numpy(black), torch.from_numpy(white - black)

@@ -1,23 +1,25 @@
 """Refits splats to the pictures of the scene they come from, at the precision of .s3z.
 
-The splats are rounded as the file will round them at every step, with gradients passed straight
-through (Bengio et al. 2013), so that each makes up for the rounding of the others. What is
-minimised is the mean squared error of pictures plus lambda times the bits, by the tables that the
-coder has learned (Balle et al. 2017; for splats Wang et al., "End-to-End Rate-Distortion Optimized
-3D Gaussian Representation", ECCV 2024). From lambda follow
+At every step the splats are rounded as the file will round them, so that each makes up for the
+rounding of the others and for those that go. What is minimised is the mean squared error of
+pictures plus lambda times the bits, as in RDO-Gaussian (Wang et al., "End-to-End Rate-Distortion
+Optimized 3D Gaussian Representation", ECCV 2024). From lambda follow
 
-- the steps: sqrt(6 lambda / (h ln 2)) for a number whose change by s adds h s^2 to the error;
-- which splats go: those whose loss adds less error than lambda times their bits. A picture is linear
-  in the opacity of each splat, so that the change by its loss is the opacity times a derivative.
+- the steps: sqrt(6 lambda / (h ln 2)) for a number that, changed by s, adds h s^2 to the error
+  (a uniform error of width s adds h s^2 / 12, and a step costs -log2 s bits);
+- which splats go: those whose loss adds less error than their bits are worth. A picture is linear
+  in the opacity of each splat, so the change by its loss is the opacity times a derivative;
+- which splats have harmonics, of which degree (in `quantise`).
 
-h and those errors are the diagonal of J^T J, J the derivatives of all pixels, estimated with random
-signs (Hutchinson 1989). lambda itself is moved until size or PSNR is what it should be.
+h and those errors are the diagonal of J^T J, with J the derivatives of all pixels, estimated with
+random signs (Hutchinson 1989). lambda is moved until the size or the PSNR is as wanted.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,24 +28,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from score3d.cameras import Cameras
-from score3d.files.compact import Quantised, Steps, encode_compact, predictions, quantise
-from score3d.files.octree import interleave, neighbours
-from score3d.files.range_coder import learned
-from score3d.files.splat_latents import ATTRIBUTES, Latents, finer, fitted_law, HALF_OCTAVES, MOST, features
+from score3d.files.compact import Steps, decode_compact, encode_compact
+from score3d.files.splat_latents import (
+    FROM_YCC as FROM_YCC_ARRAY,
+    ATTRIBUTES,
+    HALF_OCTAVES,
+    MOST,
+    Latents,
+    Law,
+    features,
+    finer,
+    fitted_law,
+)
 from score3d.files.splats import SH_C0, Splats
 from score3d.render import rasterization
+from score3d.rounding import Rounding, tensors
 from score3d.scenes.adaptation import replace_rows
 
+__all__ = ["Pictures", "Sensitivity", "refine", "steps_for"]
+
+FROM_YCC = torch.from_numpy(FROM_YCC_ARRAY).float()
 RATES = {"position": 4e-4, "opacity": 2e-2, "scales": 1e-2, "rotation": 5e-3, "colour": 3e-3,
          "harmonics": 3e-3}  # fmt: skip
-ROUND = 100  # steps between changes of lambda, of steps and of the splats kept
-SETTLING = 0.3  # last part of the steps, in which no splat goes
-BOLDNESS = 2.0  # a splat goes if the error, before the others make up for it, is this times worth
-MOST_AT_ONCE = 0.2
+ROUNDS = 10  # changes of lambda, of steps and of the splats kept
+SETTLING = 0.3  # the last part, in which no splat goes
+REFRESH = 25  # steps between new tables
+BOLDNESS = 2.0  # others make up for half of the error that the loss of a splat makes
+MOST_AT_ONCE = 0.25  # of the splats may go in a round after the first
+MARGIN = 0.985  # of the size to aim at, and dB beyond the PSNR, so that what is left to do is small
+MARGIN_DB = 0.1
 
 
 class Pictures(Protocol):
-    """What `refine` fits: see `score3d.compress.Reference`."""
+    """What is fitted, see `score3d.compress.Reference`: cameras; colours over black and what comes
+    through to the background, [B, H, W, 3]; their distance."""
 
     views: Cameras
     colours: Tensor
@@ -53,193 +71,160 @@ class Pictures(Protocol):
     def psnr(self, splats: Splats) -> float: ...
 
 
-def render(values: dict[str, Tensor], view: Cameras, gray: float) -> Tensor:
-    """Picture [H, W, 3] of latents as tensors."""
-    real = (1 - values["rotation"].square().sum(1, keepdim=True)).clamp_min(1e-6).sqrt()
-    dc = ((_from_ycc(values["colour"]) - 0.5) / SH_C0)[:, None]
-    sh = torch.cat([dc, _from_ycc(values["harmonics"])], 1)
-    return rasterization(
-        values["position"], torch.cat([real, values["rotation"]], 1), values["scales"].exp(),
-        values["opacity"].sigmoid(), sh, view.viewmats, view.Ks, view.width, view.height,
-        sh_degree={1: 0, 4: 1, 9: 2, 16: 3}[sh.shape[1]], backgrounds=torch.full((1, 3), gray),
-    )[0][0]  # fmt: skip
+class Sensitivity:
+    """How much the pictures change with each splat.
 
+    by: for each attribute the mean squared change of pixels by a unit of a number of it, [N].
+    lost: the mean squared change by the loss of the splat, [N].
+    """
 
-def _from_ycc(ycc: Tensor) -> Tensor:
-    y, green, orange = ycc.unbind(-1)
-    return torch.stack([y - green + orange, y + green, y - green - orange], -1)
-
-
-def tensors(values: Latents) -> dict[str, Tensor]:
-    return {f.name: torch.from_numpy(getattr(values, f.name)).float() for f in fields(values)}
-
-
-def sensitivity(values: Latents, pictures: Pictures, seed: int, probes: int = 1) -> dict[str, NDArray]:
-    """Of each number of each splat, the mean squared change of the pictures' pixels by a unit of
-    it, where the pictures are linear: arrays like the latents."""
-    generator = torch.Generator().manual_seed(seed)
-    leaves = {name: value.requires_grad_() for name, value in tensors(values).items()}
-    total = {name: torch.zeros_like(value) for name, value in leaves.items()}
-    pixels = 0
-    for i in range(0, len(pictures.views)):
-        for _ in range(probes):
-            seen = render(leaves, pictures.views[i : i + 1], 0.5)
+    def __init__(self, values: Latents, pictures: Pictures, seed: int, every: int = 1) -> None:
+        """From each `every`-th view, beginning with number `seed` mod `every`."""
+        generator = torch.Generator().manual_seed(seed)
+        leaves = {name: value.requires_grad_() for name, value in tensors(values).items()}
+        total = {name: torch.zeros_like(value) for name, value in leaves.items()}
+        pixels = 0
+        for i in range(seed % every, len(pictures.views), every):
+            seen = _render(leaves, pictures.views[i : i + 1], 0.5)
             signs = 2.0 * torch.randint(0, 2, seen.shape, generator=generator) - 1
             found = torch.autograd.grad((seen * signs).sum(), list(leaves.values()))
             for name, gradient in zip(leaves, found, strict=True):
                 total[name] += gradient.square()
             pixels += seen.numel()
-    return {name: (value / pixels).double().numpy() for name, value in total.items()}
+        n = len(values.opacity)
+        self.by = {
+            name: (value.reshape(n, -1).mean(1) if value.numel() else torch.zeros(n)).double().numpy()
+            / pixels
+            for name, value in total.items()
+        }
+        transparent = np.maximum(1 / (1 + np.exp(values.opacity)), 1e-3)
+        self.lost = self.by["opacity"] / transparent**2  # d/d opacity = d/d logit / (o (1 - o))
+
+    def select(self, keep: NDArray[np.int64]) -> None:
+        self.by = {name: value[keep] for name, value in self.by.items()}
+        self.lost = self.lost[keep]
 
 
-def per_splat(found: dict[str, NDArray]) -> dict[str, NDArray]:
-    n = len(found["opacity"])
-    return {name: value.reshape(n, -1).mean(axis=1) if value.size else np.zeros(n) for name, value in found.items()}
+def steps_for(
+    price: float, found: Sensitivity, values: Latents, law: Law, cube: NDArray[np.float64]
+) -> Steps:
+    """The steps at a price of `price` (lambda: mean squared error a bit)."""
 
+    def best(h: NDArray[np.float64]) -> float:
+        return math.sqrt(6 * price / math.log(2) / max(float(h.mean()), 1e-30))
 
-def steps_for(lam: float, h: dict[str, NDArray], values: Latents, law: NDArray, cube: NDArray) -> Steps:
-    """The steps that trade error for bits at `lam`, mean squared error a bit."""
-    found = features(values.opacity, values.scales)
-    step = {"opacity": np.sqrt(6 * lam / np.log(2) / max(h["opacity"].mean(), 1e-30))}
+    step = {"opacity": best(found.by["opacity"])}
     for name in ATTRIBUTES:
-        k = finer(law, name, features(values.opacity) if name == "scales" else found)
-        step[name] = np.sqrt(6 * lam / np.log(2) / max((h[name] * HALF_OCTAVES[k + MOST] ** 2).mean(), 1e-30))
-    bits = float(np.clip(np.log2(cube[3] / step["position"]), 2, 18))
-    return Steps(bits, float(min(step["scales"], .6)), float(min(step["rotation"], .4)), float(min(step["opacity"], 1.5)),
-                 float(min(step["colour"], .2)), float(step["harmonics"].clip(1e-4, 2)), law, cube)  # fmt: skip
-
-
-class Rate:
-    """Bits of latents by the tables the coder would have learned; refreshed now and then."""
-
-    def __init__(self, q: Quantised) -> None:
-        leaf = q.grid >> (q.needed - q.depth)[:, None]
-        order = np.argsort(interleave(leaf, q.depth), kind="stable")
-        near = neighbours(leaf[order])
-        self.predicted: dict[str, Tensor] = {}
-        self.tables: dict[str, tuple[int, Tensor]] = {}
-        self.degrees = q.degrees
-        for name, symbols in q.symbols.items():
-            shift = np.zeros(symbols.shape, np.int64)
-            if name in ("scales", "colour"):
-                shift[order] = predictions(symbols[order], q.sizes[name][order], near)
-                if np.log((symbols-shift).std(axis=0)+.3).sum() >= np.log(symbols.std(axis=0)+.3).sum():
-                    shift[:] = 0
-            self.predicted[name] = torch.from_numpy(shift.reshape(len(shift), -1)).float()
-            rest = (symbols - shift).reshape(len(shift), -1)
-            if name.startswith("sh"):
-                rest = rest[q.degrees >= int(name[2])]
-            low, high = int(rest.min(initial=0)) - 2, int(rest.max(initial=0)) + 2
-            table = np.stack([-np.log2(learned(c - low, high - low + 1)) for c in rest.T])
-            self.tables[name] = low, torch.from_numpy(table).float()
-
-    def bits(self, values: dict[str, Tensor], sizes: dict[str, Tensor]) -> Tensor:
-        """[N], without positions."""
-        total = torch.zeros(len(values["opacity"]))
-        for name, (low, table) in self.tables.items():
-            chosen = None
-            if name.startswith("sh"):
-                d = int(name[2])
-                chosen = torch.from_numpy(self.degrees >= d)
-                value = values["harmonics"][:, d * d - 1 : (d + 1) ** 2 - 1].reshape(len(total), -1)
-                size = sizes["harmonics"]
-            else:
-                value, size = values[name].reshape(len(total), -1), sizes[name]
-            at = (value / size[:, None] - self.predicted[name] - low).clamp(0, table.shape[1] - 1.001)
-            whole = at.detach().floor().long()
-            column = torch.arange(table.shape[0])
-            a, b = table[column, whole], table[column, whole + 1]
-            cost = (a + (b - a) * (at - whole)).sum(1)
-            total = total + (cost if chosen is None else torch.where(chosen, cost, 0.0))
-        return total
+        k = finer(law, name, features(values.opacity, None if name == "scales" else values.scales))
+        step[name] = best(found.by[name] * HALF_OCTAVES[k + MOST] ** 2)
+    return Steps(
+        min(max(math.log2(cube[3] / step["position"]), 2), 18), min(step["scales"], 0.6),
+        min(step["rotation"], 0.4), min(step["opacity"], 1.5), min(step["colour"], 0.2),
+        min(max(step["harmonics"], 1e-4), 2), law, cube,
+    )  # fmt: skip
 
 
 def refine(
-    start: Latents, pictures: Pictures, size: int | None, psnr: float | None, count: int,
-    tell: Callable[[str], object] = lambda text: None, seed: int = 0, lam: float | None = None,
+    start: Latents,
+    pictures: Pictures,
+    count: int,
+    psnr: float | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    tell: Callable[[str], object] = lambda text: None,
 ) -> tuple[Latents, Steps]:
+    """Fewer splats, and the steps to store them with, after `count` optimisation steps towards
+    `size` bytes or `psnr` dB; either is met only nearly."""
+    corner = start.position.min(axis=0)
+    cube = np.append(corner, max((start.position - corner).max(), 1e-9))
+    cube = cube.astype(np.float32).astype(np.float64)
+    found = Sensitivity(start, pictures, seed)
+    law = fitted_law(found.by, start.opacity, start.scales)
+
+    def excess(values: Latents, steps: Steps) -> float:
+        """Octaves by which bytes, or a third of the noise, are too many."""
+        data = encode_compact(values, steps)
+        if size is not None:
+            return math.log2(len(data) / (MARGIN * size))
+        assert psnr is not None
+        return (pictures.psnr(decode_compact(data, "a")) - psnr - MARGIN_DB) / 9
+
+    def kept(price: float, most: float) -> NDArray[np.int64]:
+        """Which splats of `values` are worth their bits."""
+        with torch.no_grad():
+            bits = Rounding(values, steps_for(price, found, values, law, cube))(tensors(values))[1]
+        worth = found.lost / np.maximum(bits.double().numpy(), 1)
+        limit = min(BOLDNESS * price, float(np.quantile(worth, most)))
+        return np.flatnonzero((worth >= limit) | (worth == worth.max()))
+
+    values = start
+    low, high = -18.0, -3.0  # of the price, logarithm to the base 10
+    for _ in range(9):
+        middle = 0.5 * (low + high)
+        some = start.select(kept(10**middle, 0.9))
+        steps = steps_for(10**middle, found, start, law, cube)
+        low, high = (middle, high) if excess(some, steps) > 0.3 else (low, middle)
+    price = 10**high
     params = torch.nn.ParameterDict({k: torch.nn.Parameter(v) for k, v in tensors(start).items()})
     rates = RATES | {"position": RATES["position"] * pictures.distance / 2}
-    optimizers = {name: torch.optim.Adam([params[name]], lr=rates[name], betas=(0.9, 0.99), eps=1e-15) for name in params}
-    corner = start.position.min(axis=0)
-    cube = np.append(corner, max((start.position - corner).max(), 1e-9)).astype(np.float32).astype(np.float64)
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.Adam([p], lr=rates[name], betas=(0.9, 0.99), eps=1e-15)
+        for name, p in params.items()
+    }
     generator = torch.Generator().manual_seed(seed)
-
-    def now() -> Latents:
-        return Latents(**{name: p.detach().double().numpy().copy() for name, p in params.items()})
-
-    h = sensitivity(start, pictures, seed)
-    law = fitted_law(per_splat(h), start.opacity, start.scales)
-    if lam is None:
-        low, high = -16.0, -4.0
-        for _ in range(9):
-            lam = 10 ** (0.5 * (low + high))
-            data = encode_compact(start, steps_for(lam, per_splat(h), start, law, cube))
-            if size is not None:
-                over = len(data) > 1.4 * size
-            else:
-                from score3d.files.compact import decode_compact
-                over = pictures.psnr(decode_compact(data, "")) > psnr - 2
-            low, high = (np.log10(lam), high) if over else (low, np.log10(lam))
-    assert lam is not None
-    steps, q, rate = None, None, None
+    every = max(count // ROUNDS, 1)
+    began = time.monotonic()
     for step in range(count):
         left = 1 - step / count
-        if step % ROUND == 0:
-            values = now()
+        if step % every == 0:
+            values = _latents(params)
             if step:
-                h = sensitivity(quantise(values, steps, q.degrees).latents, pictures, seed + step)
-                law = fitted_law(per_splat(h), values.opacity, values.scales)
-                data = encode_compact(values, steps)
-                if size is not None:
-                    lam *= (len(data) / (0.985 * size)) ** 1.5
-                else:
-                    from score3d.files.compact import decode_compact
-                    lam *= 10 ** (0.7 * np.clip(pictures.psnr(decode_compact(data, "")) - psnr - .1,-3,3) / 10)
-            steps = steps_for(lam, per_splat(h), values, law, cube)
-            q = quantise(values, steps)
-            rate = Rate(q)
-            if step and left > SETTLING:
-                with torch.no_grad():
-                    sizes = {n: torch.from_numpy(s).float() for n, s in (q.sizes | {"opacity": np.full(len(q.degrees), steps.opacity)}).items()}
-                    bits = rate.bits(tensors(q.latents), sizes).double().numpy()
-                bits = bits + 3 * q.needed - np.log2(len(bits)) + 1.5
-                opacity = 1 / (1 + np.exp(-values.opacity))
-                lost = h["opacity"] / np.maximum(1 - opacity, 1e-3) ** 2
-                worth = lost / np.maximum(bits, 1)
-                go = worth < BOLDNESS * lam
-                most = max(int(MOST_AT_ONCE * len(go)), 0)
-                if go.sum() > most:
-                    go = np.zeros(len(go), bool); go[np.argsort(worth)[:most]] = True
-                if go.all(): go[np.argmax(worth)] = False
-                keep = torch.from_numpy(np.flatnonzero(~go))
-                replace_rows(params, optimizers, {n: p.detach()[keep] for n, p in params.items()}, keep)
-                values = now()
-                h = {n: x[keep.numpy()] for n, x in h.items()}
-                steps = steps_for(lam, per_splat(h), values, law, cube)
-                q = quantise(values, steps); rate = Rate(q)
-                tell(f"{step}: {len(data) if step else 0} bytes, lambda {lam:.2e}, {len(keep)} splats, sh {np.mean(q.degrees>0):.2f} bits {bits.mean():.0f} pos {q.needed.mean()*3:.0f} steps {steps.position:.1f} {steps.scales:.3f} {steps.rotation:.3f} {steps.opacity:.2f} {steps.colour:.3f} {steps.harmonics:.3f}")
-        elif step % (ROUND // 2) == 0:
-            q = quantise(now(), steps); rate = Rate(q)
+                price *= 2 ** (1.5 * min(max(excess(values, steps), -1.0), 1.0))
+                found = Sensitivity(rounding.latents, pictures, seed + step // every, every=3)
+                law = fitted_law(found.by, values.opacity, values.scales)
+            if left > SETTLING:
+                keep = kept(price, MOST_AT_ONCE if step else 0.9)
+                found.select(keep)
+                index = torch.from_numpy(keep)
+                rows = {name: p.detach()[index] for name, p in params.items()}
+                replace_rows(params, optimizers, rows, index)
+                values = _latents(params)
+            steps = steps_for(price, found, values, law, cube)
+        if step % every % REFRESH == 0 or left * count <= 5:
+            rounding = Rounding(_latents(params), steps)
         for name, optimizer in optimizers.items():
             optimizer.param_groups[0]["lr"] = rates[name] * max(left, 0.05)
-        with torch.no_grad():
-            q = quantise(now(), steps, rate.degrees)
-        rounded = tensors(q.latents)
-        through = {name: p + (rounded[name] - p).detach() for name, p in params.items()}
-        sizes = {n: torch.from_numpy(s).float() for n, s in q.sizes.items()} | {"opacity": torch.full((len(q.degrees),), steps.opacity)}
+            optimizer.zero_grad(set_to_none=True)
+        rounded, bits = rounding(dict(params.items()))
         gray = float(torch.rand((), generator=generator))
         i = int(torch.randint(len(pictures.views), (), generator=generator))
-        seen = render(through, pictures.views[i : i + 1], gray)
+        seen = _render(rounded, pictures.views[i : i + 1], gray)
         error = (seen - pictures.colours[i] - gray * pictures.through[i]).square().mean()
-        loss = error / lam / 1e3 + rate.bits(dict(params.items()), sizes).sum() / 1e3
-        for optimizer in optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (error / price + bits.sum()).mul(1e-3).backward()
         for optimizer in optimizers.values():
             optimizer.step()
         with torch.no_grad():
-            norm = params["rotation"].norm(dim=1, keepdim=True)
-            params["rotation"].mul_((0.95 / norm.clamp(min=1e-9)).clamp(max=1))
+            rotation = params["rotation"]
+            rotation.mul_((0.95 / rotation.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1))
             params["opacity"].clamp_(-8, 8)
-    return now(), replace(steps)
+        if step == 20:
+            seconds = (time.monotonic() - began) / 21 * count
+            tell(f"refitting for {count} steps: about {seconds:.0f} s")
+    return _latents(params), steps
+
+
+def _latents(params: torch.nn.ParameterDict) -> Latents:
+    return Latents(**{name: p.detach().double().numpy().copy() for name, p in params.items()})
+
+
+def _render(values: dict[str, Tensor], view: Cameras, gray: float) -> Tensor:
+    """Picture [H, W, 3]."""
+    rotation = values["rotation"]
+    real = (1 - rotation.square().sum(1, keepdim=True)).clamp_min(1e-6).sqrt()
+    dc = (values["colour"] @ FROM_YCC - 0.5) / SH_C0
+    sh = torch.cat([dc[:, None], values["harmonics"] @ FROM_YCC], 1)
+    return rasterization(
+        values["position"], torch.cat([real, rotation], 1), values["scales"].exp(),
+        values["opacity"].sigmoid(), sh, view.viewmats, view.Ks, view.width, view.height,
+        sh_degree=math.isqrt(sh.shape[1]) - 1, backgrounds=torch.full((1, 3), gray),
+    )[0][0]  # fmt: skip

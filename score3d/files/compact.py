@@ -96,6 +96,11 @@ class Quantised:
     law: Law
     latents: Latents
 
+    @property
+    def leaf(self) -> NDArray[np.int64]:
+        """The leaf of the octree that each splat is in, [N, 3]."""
+        return self.grid >> (self.needed - self.depth)[:, None]
+
 
 def write_compact(path: str | Path, splats: Splats, steps: Steps | None = None) -> None:
     """Write `encode_compact` as a file, atomically. Raises ValueError, OSError."""
@@ -115,7 +120,8 @@ def quantise(
     symbols = {"opacity": _whole(values.opacity[:, None] / common["opacity"])}
     opacity = symbols["opacity"][:, 0] * common["opacity"]
     law = steps.law if steps.law is not None else centred(LAW, opacity, values.scales)
-    sizes = {"scales": step_sizes(law, "scales", common["scales"], opacity)}
+    sizes = {"opacity": np.full(len(opacity), common["opacity"])}
+    sizes["scales"] = step_sizes(law, "scales", common["scales"], opacity)
     symbols["scales"] = _whole(values.scales / sizes["scales"][:, None])
     scales = symbols["scales"] * sizes["scales"][:, None]
     found = features(opacity, scales)
@@ -154,15 +160,14 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
     if len(splats.position) == 0:
         raise ValueError("compact splats: there must be at least one")
     q = quantise(splats, steps)
-    leaf = q.grid >> (q.needed - q.depth)[:, None]
-    order = np.argsort(interleave(leaf, q.depth), kind="stable")
-    near = neighbours(leaf[order])
+    order, near = neighbours_in_order(q)
+    key = interleave(q.leaf[order], q.depth)
     symbols = {name: values[order] for name, values in q.symbols.items()}
     degrees, flags = q.degrees[order], 0
     for bit, name in enumerate(PREDICTED):
-        rest = symbols[name] - predictions(symbols[name], q.sizes[name][order], near)
-        if _spread(rest) < _spread(symbols[name]) and np.ptp(rest) < MOST_TABLE:
-            symbols[name], flags = rest, flags | 1 << bit
+        expected = predictions(symbols[name], q.sizes[name][order], near)
+        if cheaper_predicted(symbols[name], expected):
+            symbols[name], flags = symbols[name] - expected, flags | 1 << bit
     coder, tables = Encoder(), []
 
     def put(block: NDArray) -> None:
@@ -174,7 +179,7 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
         for column in (block - low).T:
             coder.put(column, start)
 
-    put_octree(coder, interleave(leaf, q.depth)[order], q.depth)
+    put_octree(coder, key, q.depth)
     put(symbols["opacity"])
     put(symbols["scales"])
     _put_bits(coder, q.grid[order], (q.needed - q.depth)[order])
@@ -340,6 +345,14 @@ def _restored(
     return symbols
 
 
-def _spread(symbols: NDArray) -> float:
-    """About the entropy of the columns, up to a constant."""
-    return float(np.log(symbols.std(axis=0) + 0.3).sum())
+def neighbours_in_order(q: Quantised) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order of the file [N], and in it the neighbours of each splat [N, 3]."""
+    order = np.argsort(interleave(q.leaf, q.depth), kind="stable")
+    return order, neighbours(q.leaf[order])
+
+
+def cheaper_predicted(symbols: NDArray[np.int64], expected: NDArray[np.int64]) -> bool:
+    """Whether differences from the predictions, both [N, width], cost fewer bits."""
+    rest = symbols - expected
+    entropy = [np.log(x.std(axis=0) + 0.3).sum() for x in (rest, symbols)]  # up to a constant
+    return bool(entropy[0] < entropy[1] and np.ptp(rest) < MOST_TABLE)

@@ -12,7 +12,7 @@ the file (`Law`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ MOST = 16  # half octaves by which a step may differ from the common one
 HALF_OCTAVES = np.array(  # 2^(-k/2), k = -MOST..MOST, the same bits everywhere
     [2.0 ** -(k // 2) / (np.sqrt(2.0) if k % 2 else 1.0) for k in range(-MOST, MOST + 1)]
 )
+FROM_YCC = np.array([[1, 1, 1], [-1, 1, -1], [1, 0, -1]])
 # [5, 6] of ATTRIBUTES: constant, then exponents of opacity, smallest, middle and largest scale, and
 # of the anisotropy (see `features`), in 1/16. Means over eight fitted scenes.
 Law = NDArray[np.int16]
@@ -65,6 +66,9 @@ class Latents:
             to_ycc(sh[:, 1:]),
         )
 
+    def select(self, rows: NDArray) -> Latents:
+        return Latents(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
     @property
     def degree(self) -> int:
         return {0: 0, 3: 1, 8: 2, 15: 3}[self.harmonics.shape[1]]
@@ -92,8 +96,7 @@ def to_ycc(rgb: NDArray) -> NDArray:
 
 def from_ycc(ycc: NDArray) -> NDArray:
     """(Y, Cg, Co) [..., 3] to [..., 3]."""
-    y, green, orange = np.moveaxis(ycc, -1, 0)
-    return np.stack([y - green + orange, y + green, y - green - orange], axis=-1)
+    return ycc @ FROM_YCC.astype(ycc.dtype)
 
 
 def features(opacity: NDArray, scales: NDArray | None = None) -> NDArray[np.int64]:
