@@ -1,15 +1,14 @@
-"""Compact splats at a size or a quality: prune, tune, quantise.
+"""Compact splats at a size or a quality: drop splats, refit the others, quantise.
 
-For each of several shares of splats kept: the splats that contribute least to pictures from all
-around are dropped, the rest are tuned for a while to show what the scene showed (under noise like
-that of the quantisation to come), and the coarseness of the quantisation is found by bisection.
-The share that meets the target best wins. Quality is PSNR against the pictures of the scene given,
-from views that the tuning has not seen, on middle gray.
+The splats are refitted to pictures of the scene given while they are rounded and while those that
+are not worth their bits go (score3d.refine); then the steps are scaled until the target is met
+exactly. Without refitting, the steps are found for each of several shares of splats kept, and the
+best share wins. Quality is PSNR against the pictures of the scene given, from views that the
+refitting has not seen, on middle gray.
 
-The idea of optimising rate and distortion with pruning and entropy-constrained quantisation is
-that of RDO-Gaussian (Wang et al., "End-to-End Rate-Distortion Optimized 3D Gaussian
-Representation", ECCV 2024); quantisation is scalar here, since codebooks cost more than they save
-in scenes of some thousands of splats.
+The idea of optimising rate and distortion together, with pruning, entropy-constrained quantisation
+and harmonics for each splat, is that of RDO-Gaussian (Wang et al., "End-to-End Rate-Distortion
+Optimized 3D Gaussian Representation", ECCV 2024); quantisation is scalar here, see docs/log.md.
 """
 
 from __future__ import annotations
@@ -19,41 +18,41 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from score3d.cameras import Cameras, orbit
 from score3d.files.compact import Steps, decode_compact, encode_compact
+from score3d.files.splat_latents import Latents, fitted_law
 from score3d.files.splats import Splats
-from score3d.render import rasterization
+from score3d.refine import Sensitivity, refine
 from score3d.scenes.photograph import photograph
 
-__all__ = ["Compressed", "Reference", "compress", "steps_at"]
+__all__ = ["REFINE", "Compressed", "Reference", "compress", "steps_at"]
 
-SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)
-TUNING = 120  # optimisation steps for each share
+REFINE = 400  # optimisation steps; beyond, about 0.3 dB for each doubling
+SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)  # of splats, without refitting
 VIEWS = 96
-VIEW, CHECK = 128, 192  # sides of the pictures for tuning and for measuring
-RANGE = (-6.0, 3.0)  # of the logarithm to the base 2 of the coarseness
-PARAMETERS = {"means": 4e-4, "quats": 5e-3, "log_scales": 1e-2, "logits": 2e-2, "sh": 1e-2}
+VIEW, CHECK = 128, 192  # sides of the pictures for fitting and for measuring
+RANGE = (-6.0, 3.0)  # of the logarithm to the base 2 of the coarseness, without refitting
+NUDGE = (-2.0, 2.0)  # the same after it
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """The result: the bytes of a .s3z file, its splats, PSNR in dB, and how it was made."""
+    """The result: the bytes of a .s3z file, its splats, and PSNR in dB."""
 
     data: bytes
     splats: Splats
     psnr: float
-    share: float
-    coarseness: float
 
 
-def steps_at(coarseness: float) -> Steps:
-    """Quantisation steps that cost about as much picture quality each; 1 is about 46 dB."""
-    bits = int(np.clip(round(10.5 - np.log2(coarseness)), 4, 16))
+def steps_at(coarseness: float, like: Steps | None = None) -> Steps:
+    """Steps `coarseness` times those of `like`; by default, of steps that cost about as much
+    picture quality each and are about 46 dB at 1."""
+    like = like or Steps(10.5, 0.25, 0.1, 0.5, 0.04, 0.06)
     k = coarseness
-    return Steps(bits, 0.25 * k, min(0.1 * k, 0.45), 0.5 * k, 0.04 * k, 0.06 * k)
+    bits = float(np.clip(round(2 * (like.position - np.log2(k))) / 2, 4, 18))
+    return Steps(bits, k * like.scales, min(k * like.rotation, 0.45), k * like.opacity,
+                 k * like.colour, k * like.harmonics, like.law, like.cube)  # fmt: skip
 
 
 def compress(
@@ -61,41 +60,51 @@ def compress(
     psnr: float | None = None,
     size: int | None = None,
     tell: Callable[[str], object] = lambda text: None,
-    shares: Iterable[float] = SHARES,
-    tuning: int = TUNING,
+    refine_steps: int = REFINE,
 ) -> Compressed:
     """Compress to at least `psnr` dB as small as may be, or to at most `size` bytes as well as
-    may be; one of the two must be given.
+    may be; one of the two must be given. `refine_steps` 0: without refitting.
 
     Raises:
         ValueError: neither or both given, no splats, some that are not finite, or a target that
-            no share meets (the message says what can be had).
+            cannot be met (the message says what can be had).
     """
     if (psnr is None) == (size is None):
         raise ValueError("compress: give a PSNR or a size, one of them")
     if len(splats) == 0 or splats.finite()[1]:
         raise ValueError("compress: the scene must have splats, all of them finite")
     judge = Reference(splats)
-    order = np.argsort(-_contribution(splats, judge), kind="stable")
+    values = Latents.of(splats)
     best: Compressed | None = None
-    nearest = ""
-    for share in shares:
-        kept = splats.select(np.sort(order[: max(1, round(share * len(splats)))]))
-        found = _search(kept, judge, share, psnr, size)
-        if tuning:
-            coarseness = found.coarseness if found else 1.0
-            tuned = _tuned(kept, judge, steps_at(coarseness), tuning)
-            # tuning under noise may lose what a very fine quantisation would keep
-            found = _better(found, _search(tuned, judge, share, psnr, size), psnr)
-        if found is None:
-            closest = _at(kept, judge, share, RANGE[0] if psnr is not None else RANGE[1])
-            nearest = nearest or f"{len(closest.data)} bytes at {closest.psnr:.1f} dB"
-            tell(f"{share:.0%} of the splats: does not meet the target")
-            continue
-        tell(f"{share:.0%} of the splats: {len(found.data)} bytes, {found.psnr:.1f} dB")
-        best = _better(best, found, psnr)
+    if refine_steps:
+        refitted, steps = refine(values, judge, refine_steps, psnr, size, tell=tell)
+        best = _search(refitted, steps, judge, psnr, size, NUDGE)
+        tell("refitted: " + (_said(best) if best else "does not meet the target"))
+    if best is None:  # refitted or not, all splats at the finest steps meet what can be met
+        best = _without(values, judge, psnr, size, tell)
     if best is None:
-        raise ValueError(f"compress: the target cannot be met; to be had is {nearest}")
+        had = _at(values, steps_at(2.0 ** RANGE[psnr is None]), judge)
+        raise ValueError(f"compress: the target cannot be met; to be had is {_said(had)}")
+    return best
+
+
+def _without(
+    values: Latents,
+    judge: Reference,
+    psnr: float | None,
+    size: int | None,
+    tell: Callable[[str], object],
+) -> Compressed | None:
+    """Shares of the splats as they are, those first whose loss would show most."""
+    best: Compressed | None = None
+    found = Sensitivity(values, judge, 0)
+    order = np.argsort(-found.lost, kind="stable")
+    for share in SHARES:
+        kept = values.select(np.sort(order[: max(1, round(share * len(order)))]))
+        law = fitted_law(found.by, values.opacity, values.scales)
+        result = _search(kept, replace(steps_at(1.0), law=law), judge, psnr, size, RANGE)
+        tell(f"{share:.0%} of the splats: " + (_said(result) if result else "not the target"))
+        best = _better(best, result, psnr)
     return best
 
 
@@ -130,82 +139,30 @@ class Reference:
         return replace(cameras, viewmats=viewmats)
 
 
-def _render(values: dict[str, Tensor], degree: int, view: Cameras, gray: float) -> Tensor:
-    return rasterization(
-        values["means"], values["quats"], values["log_scales"].exp(), values["logits"].sigmoid(),
-        values["sh"], view.viewmats, view.Ks, view.width, view.height, sh_degree=degree,
-        backgrounds=torch.full((1, 3), gray),
-    )[0][0]  # fmt: skip
+def _said(found: Compressed) -> str:
+    return f"{len(found.data)} bytes at {found.psnr:.1f} dB"
 
 
-def _tensors(splats: Splats) -> dict[str, Tensor]:
-    arrays = (splats.means, splats.quats, splats.log_scales, splats.logit_opacities, splats.sh)
-    return dict(zip(PARAMETERS, map(torch.from_numpy, arrays), strict=True))
-
-
-def _contribution(splats: Splats, judge: Reference) -> NDArray[np.float64]:
-    """The blending weight of each splat summed over the pixels of all views [N]: the derivative of
-    the pictures' sum by a colour added to it."""
-    values = {name: value.clone() for name, value in _tensors(splats).items()}
-    values["sh"].requires_grad_()
-    for i in range(len(judge.views)):
-        _render(values, splats.sh_degree, judge.views[i : i + 1], 0.0).sum().backward()
-    gradient = values["sh"].grad
-    assert gradient is not None
-    return gradient[:, 0].abs().sum(dim=1).double().numpy()
-
-
-def _tuned(splats: Splats, judge: Reference, steps: Steps, count: int) -> Splats:
-    """The splats after `count` steps towards the pictures, under uniform noise of the width of the
-    quantisation steps (Balle et al. 2017)."""
-    generator = torch.Generator().manual_seed(0)
-    values = {name: value.clone() for name, value in _tensors(splats).items()}
-    values["quats"] = torch.nn.functional.normalize(values["quats"], dim=1)
-    widths = {"means": judge.distance / 2 / (1 << steps.position), "quats": steps.rotation,
-              "log_scales": steps.scales, "logits": steps.opacity,
-              "sh": steps.colour / 0.28209479177387814}  # fmt: skip
-    for value in values.values():
-        value.requires_grad_()
-    scale = {"means": judge.distance / 2}
-    groups = [
-        {"params": [values[name]], "lr": rate * scale.get(name, 1.0)}
-        for name, rate in PARAMETERS.items()
-    ]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
-    rates = [group["lr"] for group in groups]
-    for step in range(count):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * (1 - 0.9 * step / count)
-        noisy = {
-            name: value + widths[name] * (torch.rand(value.shape, generator=generator) - 0.5)
-            for name, value in values.items()
-        }
-        gray = float(torch.rand((), generator=generator))
-        i = int(torch.randint(len(judge.views), (), generator=generator))
-        seen = _render(noisy, splats.sh_degree, judge.views[i : i + 1], gray)
-        loss = ((seen - judge.colours[i] - gray * judge.through[i]) ** 2).mean()
-        optimizer.zero_grad(set_to_none=True)
-        (1e3 * loss).backward()
-        optimizer.step()
-    return Splats(*(value.detach().numpy() for value in values.values()))
-
-
-def _at(splats: Splats, judge: Reference, share: float, logarithm: float) -> Compressed:
-    coarseness = 2.0**logarithm
-    data = encode_compact(splats, steps_at(coarseness))
+def _at(values: Latents, steps: Steps, judge: Reference) -> Compressed:
+    data = encode_compact(values, steps)
     decoded = decode_compact(data, "compressed")
-    return Compressed(data, decoded, judge.psnr(decoded), share, coarseness)
+    return Compressed(data, decoded, judge.psnr(decoded))
 
 
 def _search(
-    splats: Splats, judge: Reference, share: float, psnr: float | None, size: int | None
+    values: Latents,
+    steps: Steps,
+    judge: Reference,
+    psnr: float | None,
+    size: int | None,
+    within: tuple[float, float],
 ) -> Compressed | None:
-    """The coarsest quantisation with `psnr`, or the finest within `size`, if there is one."""
-    low, high = RANGE
+    """The coarsest multiple of the steps with `psnr`, or the finest within `size`, if any."""
+    low, high = within
     found = None
     for _ in range(9):
         middle = 0.5 * (low + high)
-        tried = _at(splats, judge, share, middle)
+        tried = _at(values, steps_at(2.0**middle, steps), judge)
         if psnr is not None:
             good = tried.psnr >= psnr
             low, high = (middle, high) if good else (low, middle)

@@ -3,13 +3,14 @@
     python scripts/measure_compression.py OUT.json SCENE [SCENE ...]
     python scripts/measure_compression.py OUT.json --fitted
 
-For each scene: bytes and PSNR (dB, eight views at 192 pixels against the scene's own pictures, on
-middle gray) of .spz and .sog, with the PSNR of a .s3z of that size; of .s3z by quantisation alone
-at several coarsenesses; and of `compress` (pruned and tuned) at each of the PSNRs in TARGETS.
+For each scene: bytes and PSNR (dB, eight views at 192 pixels that no fitting has seen, against the
+scene's own pictures, on middle gray) of .spz and .sog, with the PSNR of a .s3z of at most that size
+without refitting; and of .s3z at 1/RATIO of the float PLY for each of RATIOS, refitted and not.
 
 --fitted takes scenes whose truth is known instead: Gaussians fitted to pictures of eight objects of
-the teacher's world. `truth` then has the PSNR against pictures of the object from other sides,
-before and after.
+the teacher's world. "truth" then has the PSNR against 24 pictures of the object from other sides,
+of the scene and of what each file holds. With OUT.json, OUT.md (a table) and OUT.png (before and
+after, and the object) are written.
 """
 
 import json
@@ -21,9 +22,9 @@ import numpy as np
 import torch
 
 from score3d.cameras import Cameras, orbit
-from score3d.compress import Reference, compress, steps_at
-from score3d.files.compact import decode_compact, encode_compact
+from score3d.compress import REFINE, Reference, compress
 from score3d.files.formats import read_splats, write_splats
+from score3d.files.pictures import write_png
 from score3d.files.splats import Splats
 from score3d.scenes.adaptation import Mcmc
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
@@ -31,7 +32,8 @@ from score3d.scenes.photograph import photograph
 from score3d.world.raster import render_shape
 from score3d.world.shapes import Shape, build
 
-TARGETS = (38.0, 42.0, 46.0)
+RATIOS = (15, 20, 25, 30, 40, 60)
+PLAIN = (20, 40)  # of these, also without refitting
 OBJECTS = (
     ("car", "red", "metallic"), ("chair", "blue", "wooden"),
     ("mug", "orange", "striped"), ("snowman", "white", "matte"),
@@ -76,8 +78,9 @@ def psnr(splats: Splats, views: Cameras, truth: np.ndarray) -> float:
     return float(-10 * np.log10((error**2).mean()))
 
 
-def measure(name: str, splats: Splats, shape: Shape | None = None) -> dict:
-    """The figures of one scene, against the truth if there is one."""
+def measure(name: str, splats: Splats, shape: Shape | None = None) -> tuple[dict, np.ndarray]:
+    """The figures of one scene, against the truth if there is one, and a row of pictures: the
+    object (if known), the scene, and what is left of it at 1/20 and 1/40."""
     splats, _ = splats.finite()
     judge = Reference(splats)
     found: dict = {"scene": name, "gaussians": len(splats)}
@@ -87,38 +90,76 @@ def measure(name: str, splats: Splats, shape: Shape | None = None) -> dict:
             file = Path(folder) / f"a{ending}"
             write_splats(file, splats)
             size = file.stat().st_size
-            ours = compress(splats, size=size, shares=(1.0,), tuning=0)
-            found[ending] = [size, judge.psnr(read_splats(file)), ours.psnr]
-    found["s3z"] = []
-    for logarithm in np.arange(-4, 3.1, 1):
-        data = encode_compact(splats, steps_at(2.0**logarithm))
-        found["s3z"].append([len(data), judge.psnr(decode_compact(data, "a"))])
-    found["compress"] = {}
-    if shape is not None:
-        others = cameras(24, 2)
-        truth = pictures(shape, others)
+            ours = compress(splats, size=size, refine_steps=0)
+            found[ending] = [size, judge.psnr(read_splats(file)), ours.psnr, len(ours.data)]
+    others = cameras(24, 2)
+    truth = None if shape is None else pictures(shape, others)
+    if truth is not None:
         found["truth"] = {"before": psnr(splats, others, truth)}
-    for target in TARGETS:
-        best = compress(splats, psnr=target)
-        found["compress"][f"{target:g} dB"] = [len(best.data), best.psnr, len(best.splats)]
-        if shape is not None:
-            found["truth"][f"{target:g} dB"] = psnr(best.splats, others, truth)
-    return found
+    shown = [] if truth is None else [truth[1]]
+    shown.append(photograph(splats, others[1:2], GRAY)[0])
+    for ratio in RATIOS:
+        for steps in (REFINE, 0) if ratio in PLAIN else (REFINE,):
+            best = compress(splats, size=found["ply_bytes"] // ratio, refine_steps=steps)
+            key = f"{ratio}x" + ("" if steps else ", not refitted")
+            found[key] = [len(best.data), best.psnr, len(best.splats)]
+            if truth is not None:
+                found["truth"][key] = psnr(best.splats, others, truth)
+            if steps and ratio in PLAIN:
+                shown.append(photograph(best.splats, others[1:2], GRAY)[0])
+    return found, np.concatenate(shown, axis=1)
+
+
+def at_loss(row: dict, loss: float) -> float:
+    """By how much smaller than PLY a file may be that loses `loss` dB against the truth, linear
+    between what was measured; 0 if none is so good."""
+    known = [(row["ply_bytes"] / row[f"{r}x"][0], row["truth"]["before"] - row["truth"][f"{r}x"])
+             for r in RATIOS]  # fmt: skip
+    best = 0.0
+    for (r0, l0), (r1, l1) in zip(known, known[1:], strict=False):
+        if l0 <= loss:
+            best = r0 if l1 <= loss or l1 == l0 else r0 + (r1 - r0) * (loss - l0) / (l1 - l0)
+    return known[-1][0] if known[-1][1] <= loss else best
+
+
+def table(rows: list[dict]) -> str:
+    """The figures as Markdown."""
+    fitted = "truth" in rows[0]
+    keys = [k for r in RATIOS for k in (f"{r}x", f"{r}x, not refitted") if k in rows[0]]
+    head = ["scene", *(["before"] if fitted else []), *keys]
+    head += ["smaller at 0.5 dB"] if fitted else []
+    head += ["SPZ, .s3z of its size", "SOG, .s3z of its size"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        cells = [row["scene"]]
+        before = row["truth"]["before"] if fitted else 0.0
+        cells += [f"{before:.1f}"] if fitted else []
+        for key in keys:
+            loss = f", loss {before - row['truth'][key]:.2f}" if fitted else ""
+            cells.append(f"{row[key][1]:.1f}{loss}")
+        cells += [f"{at_loss(row, 0.5):.0f}x"] if fitted else []
+        cells += [f"{row[e][0]} B: {row[e][1]:.1f}, {row[e][2]:.1f}" for e in (".spz", ".sog")]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def main() -> None:
     out, scenes = Path(sys.argv[1]), sys.argv[2:]
-    rows = []
+    rows, shown = [], []
     for scene in OBJECTS if scenes == ["--fitted"] else map(Path, scenes):
         if isinstance(scene, Path):
             file = scene / "scene.ply" if scene.is_dir() else scene
-            rows.append(measure(file.parent.name, read_splats(file)))
+            row, strip = measure(file.parent.name, read_splats(file))
         else:
             noun, colour, material = scene
             rng = np.random.default_rng(7)
             shape = build(noun, colour, rng, material=material)
-            rows.append(measure(f"{material} {colour} {noun}", fit(shape), shape))
+            row, strip = measure(f"{material} {colour} {noun}", fit(shape), shape)
+        rows.append(row)
+        shown.append(strip)
         out.write_text(json.dumps(rows, indent=1))
+        out.with_suffix(".md").write_text(table(rows))
+        write_png(out.with_suffix(".png"), np.concatenate(shown))
         print(json.dumps(rows[-1]), flush=True)
 
 

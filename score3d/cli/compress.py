@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,19 @@ def compress(
     target_size: Annotated[
         str | None, typer.Option(help="As good as may be within this size, like 20kB or 1.5MB.")
     ] = None,
+    refine: Annotated[
+        int,
+        typer.Option(
+            "--refine",
+            min=0,
+            help="Optimisation steps that refit the splats to what the scene showed; 0: none.",
+        ),
+    ] = 400,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
-    """Compress a scene: drop splats that hardly show, tune the others, quantise, code.
+    """Compress a scene: drop splats that hardly show, refit the others, quantise, code.
 
     score3d reads .s3z wherever it reads splats; score3d export turns it into .sog or .spz for
     other programs.
@@ -50,10 +59,16 @@ def compress(
         from score3d import compress as compression
         from score3d.files.atomic import atomic_write
 
+        began = time.monotonic()
         target = psnr if psnr is not None or size is not None else DEFAULT_PSNR
         found = compression.compress(
-            splats, target, size, lambda text: None if json_ else typer.echo(text, err=True)
+            splats,
+            target,
+            size,
+            lambda text: None if json_ else typer.echo(text, err=True),
+            refine,
         )
+        seconds = time.monotonic() - began
         with atomic_write(out) as temporary:
             temporary.write_bytes(found.data)
         floats = len(splats) * 4 * (14 + splats.sh[0].size)
@@ -63,6 +78,7 @@ def compress(
             "psnr": round(found.psnr, 2),
             "gaussians": len(found.splats),
             "of": len(splats),
+            "seconds": round(seconds, 1),
             "times_smaller_than_ply": round(floats / len(found.data), 1),
         }
         if json_:
@@ -70,7 +86,8 @@ def compress(
         else:
             typer.echo(
                 f"{out}  {len(found.data) / 1000:.1f} kB, {found.psnr:.1f} dB, {len(found.splats)}"
-                f" of {len(splats)} Gaussians, {report['times_smaller_than_ply']} times smaller"
+                f" of {len(splats)} Gaussians, {report['times_smaller_than_ply']} times smaller,"
+                f" in {seconds:.0f} s"
             )
 
 

@@ -13,13 +13,12 @@ import pytest
 from score3d.compress import compress, steps_at
 from score3d.files.compact import (
     Steps,
-    _cube_turns,
-    _smallest_rotation,
     decode_compact,
     encode_compact,
 )
 from score3d.files.formats import read_splats, write_splats
 from score3d.files.range_coder import Decoder, Encoder, gaussian_start
+from score3d.files.smallest_rotation import cube_turns, smallest_rotation
 from score3d.files.splats import FileFormatError, Splats
 from score3d.report.live_view import covariances
 
@@ -56,8 +55,8 @@ def test_the_smallest_rotation_is_the_same_ellipsoid():
     rng = np.random.default_rng(0)
     splats = Splats(rng.normal(size=(300, 3)), rng.normal(size=(300, 4)),
                     rng.normal(size=(300, 3)), np.zeros(300), np.zeros((300, 1, 3)))  # fmt: skip
-    assert len(_cube_turns()) == 24
-    quats, scales = _smallest_rotation(splats)
+    assert len(cube_turns()) == 24
+    quats, scales = smallest_rotation(splats)
     turned = Splats(splats.means, quats, scales, splats.logit_opacities, splats.sh)
     np.testing.assert_allclose(covariances(turned), covariances(splats), rtol=1e-4, atol=1e-4)
     # no rotation is farther from all 24 than 62.8 degrees: cos(31.4 degrees) = 0.8536
@@ -110,7 +109,7 @@ def test_better_than_spz_and_sog_at_their_size(tmp_path, ornament, render, psnr,
 @pytest.mark.parametrize("target", [{"psnr": 34.0}, {"size": 6_000}])
 def test_the_target_is_met(ornament, target):
     splats = ornament(0).select(np.arange(1500))
-    found = compress(splats, **target, shares=(1.0, 0.5), tuning=10)
+    found = compress(splats, **target, refine_steps=40)
     decoded = decode_compact(found.data, "a.s3z")
     np.testing.assert_array_equal(decoded.means, found.splats.means)
     if "psnr" in target:
@@ -122,7 +121,7 @@ def test_the_target_is_met(ornament, target):
 def test_targets_that_cannot_be_met(ornament):
     splats = ornament(0).select(np.arange(300))
     with pytest.raises(ValueError, match="the target cannot be met; to be had is"):
-        compress(splats, size=50, shares=(1.0,), tuning=0)
+        compress(splats, size=50, refine_steps=0)
     with pytest.raises(ValueError, match="one of them"):
         compress(splats)
 
