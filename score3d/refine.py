@@ -56,7 +56,9 @@ REFRESH = 25  # steps between new tables
 # Splats that go first must be cheap to lose by this factor: of 0.25 to 8, 0.5 and 1 were best
 BOLDNESS = 0.7
 MOST_AT_ONCE = 0.25  # of the splats may go in a round after the first
-MARGIN = 1.0  # of the size to aim at; and dB beyond the PSNR, since steps are last scaled to meet it
+MARGIN = (
+    1.0  # of the size to aim at; and dB beyond the PSNR, since steps are last scaled to meet it
+)
 MARGIN_DB = 0.1
 
 
@@ -94,7 +96,9 @@ class Sensitivity:
             pixels += seen.numel()
         n = len(values.opacity)
         self.by = {
-            name: (value.reshape(n, -1).mean(1) if value.numel() else torch.zeros(n)).double().numpy()
+            name: (value.reshape(n, -1).mean(1) if value.numel() else torch.zeros(n))
+            .double()
+            .numpy()
             / pixels
             for name, value in total.items()
         }

@@ -109,9 +109,7 @@ def write_compact(path: str | Path, splats: Splats, steps: Steps | None = None) 
         temporary.write_bytes(data)
 
 
-def quantise(
-    values: Latents, steps: Steps, degrees: NDArray[np.int64] | None = None
-) -> Quantised:
+def quantise(values: Latents, steps: Steps, degrees: NDArray[np.int64] | None = None) -> Quantised:
     """Round to steps. Without `degrees`, a splat keeps the degree of harmonics that is worth its
     bits."""
     cube = np.asarray(steps.cube if steps.cube is not None else _cube(values.position), "<f4")

@@ -139,9 +139,7 @@ def centred(law: Law, opacity: NDArray, scales: NDArray) -> Law:
     return np.rint(result).clip(-32768, 32767).astype(np.int16)
 
 
-def fitted_law(
-    sensitivity: dict[str, NDArray], opacity: NDArray, scales: NDArray
-) -> Law:
+def fitted_law(sensitivity: dict[str, NDArray], opacity: NDArray, scales: NDArray) -> Law:
     """The law nearest to measured sensitivities [N] by attribute (least squares in logarithms, a
     little drawn towards LAW); splats among the least visible seventh do not count."""
     found = features(opacity, scales) / 64
