@@ -28,7 +28,7 @@ from score3d.scenes.photograph import photograph
 
 __all__ = ["REFINE", "Compressed", "Reference", "compress", "steps_at"]
 
-REFINE = 400  # optimisation steps; beyond, about 0.3 dB for each doubling
+REFINE = 400  # optimisation steps
 SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)  # of splats, without refitting
 VIEWS = 96
 VIEW, CHECK = 128, 192  # sides of the pictures for fitting and for measuring
@@ -48,9 +48,12 @@ class Compressed:
 def steps_at(coarseness: float, like: Steps | None = None) -> Steps:
     """Steps `coarseness` times those of `like`; by default, of steps that cost about as much
     picture quality each and are about 46 dB at 1."""
-    like = like or Steps(10.5, 0.25, 0.1, 0.5, 0.04, 0.06)
-    k = coarseness
-    bits = float(np.clip(round(2 * (like.position - np.log2(k))) / 2, 4, 18))
+    k, octaves = coarseness, -float(np.log2(coarseness))
+    if like is None:
+        # where splats overlap, fine files err most by splats that swap their order in depth, and
+        # that error falls with the step, not with its square
+        like = Steps(10.5 + max(0.0, octaves - 4), 0.25, 0.1, 0.5, 0.04, 0.06)
+    bits = float(np.clip(round(2 * (like.position + octaves)) / 2, 4, 18))
     return Steps(bits, k * like.scales, min(k * like.rotation, 0.45), k * like.opacity,
                  k * like.colour, k * like.harmonics, like.law, like.cube)  # fmt: skip
 
@@ -66,8 +69,8 @@ def compress(
     may be; one of the two must be given. `refine_steps` 0: without refitting.
 
     Raises:
-        ValueError: neither or both given, no splats, some that are not finite, or a target that
-            cannot be met (the message says what can be had).
+        ValueError: neither or both given, no splats, or some that are not finite.
+        RuntimeError: the target cannot be met; the message says what can be had.
     """
     if (psnr is None) == (size is None):
         raise ValueError("compress: give a PSNR or a size, one of them")
@@ -84,7 +87,7 @@ def compress(
         best = _without(values, judge, psnr, size, tell)
     if best is None:
         had = _at(values, steps_at(2.0 ** RANGE[psnr is None]), judge)
-        raise ValueError(f"compress: the target cannot be met; to be had is {_said(had)}")
+        raise RuntimeError(f"compress: the target cannot be met; to be had is {_said(had)}")
     return best
 
 

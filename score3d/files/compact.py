@@ -49,7 +49,7 @@ HEAD = struct.Struct("<4sBBBBII")
 TABLE = struct.Struct("<hHee")
 FIXED = 4 * 9 + 2 * 5 * 6  # bytes of the corner, size, common steps, and the law
 COMMON = ("scales", "rotation", "opacity", "colour", "harmonics")
-MOST_TABLE = 4095
+TABLE_BITS = 11  # of a symbol have a table; those below come as they are
 DEEPEST = 20  # bits of position an axis
 PREDICTED = ("scales", "colour")
 SLICES = (slice(0, 3), slice(3, 8), slice(8, 15))
@@ -114,7 +114,7 @@ def quantise(values: Latents, steps: Steps, degrees: NDArray[np.int64] | None = 
     bits."""
     cube = np.asarray(steps.cube if steps.cube is not None else _cube(values.position), "<f4")
     cube = cube.astype(np.float64)
-    common = {name: float(np.float32(getattr(steps, name))) for name in COMMON}
+    common = _common(steps)
     symbols = {"opacity": _whole(values.opacity[:, None] / common["opacity"])}
     opacity = symbols["opacity"][:, 0] * common["opacity"]
     law = steps.law if steps.law is not None else centred(LAW, opacity, values.scales)
@@ -170,12 +170,16 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
 
     def put(block: NDArray) -> None:
         """Components that begin with the same table, and each learn one."""
-        low, count = int(block.min(initial=0)), int(block.max(initial=0) - block.min(initial=0)) + 1
-        mean, deviation = (block.mean() - low, block.std()) if block.size else (0.0, 0.0)
+        low = int(block.min(initial=0))
+        count = int(block.max(initial=0)) - low + 1
+        high = (block - low) >> _plain_bits(count)
+        mean, deviation = (high.mean(), high.std()) if block.size else (0.0, 0.0)
         tables.append(TABLE.pack(low, count, mean, deviation))
-        start = _table(tables[-1], "")[1]
-        for column in (block - low).T:
+        _, start, plain = _table(tables[-1], "")
+        for column, rest in zip(high.T, (block - low).T, strict=True):
             coder.put(column, start)
+            if plain:
+                coder.put(rest & ((1 << plain) - 1), np.ones(1 << plain, np.int64))
 
     put_octree(coder, key, q.depth)
     put(symbols["opacity"])
@@ -189,9 +193,8 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
     for d in range(1, degree + 1):
         for channel in range(3):
             put(symbols[f"sh{d}"][degrees >= d, :, channel])
-    common = [getattr(steps, name) for name in COMMON]
     body = b"".join(
-        [np.array([*q.cube, *common], "<f4").tobytes(), q.law.astype("<i2").tobytes(),
+        [np.array([*q.cube, *_common(steps).values()], "<f4").tobytes(), q.law.astype("<i2").tobytes(),
          *tables, coder.bytes()]
     )  # fmt: skip
     return HEAD.pack(MAGIC, degree, q.depth, flags, round(2 * steps.position), len(order),
@@ -219,12 +222,17 @@ def decode_compact(data: bytes, name: str) -> Splats:
         raise FileFormatError(f"{name}: its header makes no sense")
     law = np.frombuffer(body, "<i2", 30, 36).reshape(5, 6)
     common = dict(zip(COMMON, numbers[4:], strict=True))
-    coder = Decoder(body[offset:])
+    coder = Decoder(body[offset:], name)
     tables = (body[i : i + TABLE.size] for i in range(FIXED, offset, TABLE.size))
 
     def get(rows: int, width: int) -> NDArray[np.int64]:
-        low, start = _table(next(tables), name)
-        return np.stack([coder.get(rows, start) for _ in range(width)], axis=1) + low
+        low, start, plain = _table(next(tables), name)
+        found = np.full((rows, width), low, np.int64)
+        for column in found.T:
+            column += coder.get(rows, start) << plain
+            if plain:
+                column += coder.get(rows, np.ones(1 << plain, np.int64))
+        return found
 
     def scaled(kind: str, width: int) -> NDArray[np.float64]:
         size, symbols = step_sizes(law, kind, common[kind], *known), get(n, width)
@@ -251,12 +259,23 @@ def decode_compact(data: bytes, name: str) -> Splats:
         return Latents(position, *known, rotation, colour, harmonics).splats()
 
 
-def _table(described: bytes, name: str) -> tuple[int, NDArray[np.int64]]:
-    """The least symbol, and the frequencies to begin with."""
+def _table(described: bytes, name: str) -> tuple[int, NDArray[np.int64], int]:
+    """The least symbol, the frequencies to begin with, and how many bits have no table."""
     low, count, mean, deviation = TABLE.unpack(described)
-    if not (1 <= count <= MOST_TABLE and np.isfinite([mean, deviation]).all() and deviation >= 0):
+    if not (count and np.isfinite([mean, deviation]).all() and deviation >= 0):
         raise FileFormatError(f"{name}: a table makes no sense")
-    return low, gaussian_start(count, mean, deviation)
+    plain = _plain_bits(count)
+    return low, gaussian_start(((count - 1) >> plain) + 1, mean, deviation), plain
+
+
+def _plain_bits(count: int) -> int:
+    return max(0, (count - 1).bit_length() - TABLE_BITS)
+
+
+def _common(steps: Steps) -> dict[str, float]:
+    """The steps as the file has them; that of opacities fine enough for SYMBOLS at most."""
+    found = {name: float(np.float32(getattr(steps, name))) for name in COMMON}
+    return found | {"opacity": max(found["opacity"], float(np.float32(12.5 / SYMBOLS)))}
 
 
 def _cube(position: NDArray) -> NDArray:
@@ -353,4 +372,4 @@ def cheaper_predicted(symbols: NDArray[np.int64], expected: NDArray[np.int64]) -
     """Whether differences from the predictions, both [N, width], cost fewer bits."""
     rest = symbols - expected
     entropy = [np.log(x.std(axis=0) + 0.3).sum() for x in (rest, symbols)]  # up to a constant
-    return bool(entropy[0] < entropy[1] and np.ptp(rest) < MOST_TABLE)
+    return bool(entropy[0] < entropy[1] and np.ptp(rest) < 65535)

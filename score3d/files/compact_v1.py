@@ -36,7 +36,7 @@ def decode_compact_v1(data: bytes, name: str) -> Splats:
         raise FileFormatError(f"{name}: its header makes no sense")
     check_room(name, n, 4 * (11 + 3 * (degree + 1) ** 2), len(data))
     numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
-    coder = Decoder(body[offset:])
+    coder = Decoder(body[offset:], name)
     key = get_octree(coder, n, bits, name)
     grid = deinterleave(key, bits)
     near = neighbours(grid)

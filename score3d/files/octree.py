@@ -77,8 +77,8 @@ def neighbours(grid: NDArray[np.int64]) -> NDArray[np.int64]:
     n = len(grid)
     result = np.zeros((n, NEAREST), np.int64)
     back = np.arange(1, WINDOW + 1)
-    for start in range(0, n, 20_000):
-        at = np.arange(start, min(start + 20_000, n))
+    for start in range(0, n, 2000):
+        at = np.arange(start, min(start + 2000, n))
         other = at[:, None] - back
         squared = ((grid[at][:, None] - grid[np.maximum(other, 0)]) ** 2).sum(axis=2)
         squared[other < 0] = 1 << 60

@@ -1,7 +1,8 @@
 """Adaptive arithmetic coding of small whole numbers, compiled.
 
 A range coder with carries (Martin 1979) and one adaptive table of frequencies per context. A table
-begins as a discretised Gaussian given by the caller, or flat, so that few symbols are enough.
+begins as a discretised Gaussian given by the caller, or flat, so that few symbols are enough. Sums
+of frequencies are kept in a tree (Fenwick 1994), so that the largest table is not slow.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from score3d.files.splats import FileFormatError
 
 __all__ = ["Decoder", "Encoder", "gaussian_start", "learned"]
 
@@ -56,17 +59,21 @@ class Encoder:
 
 
 class Decoder:
-    """Gives back what `Encoder` was given; beyond the data it reads zeros."""
+    """Gives back what `Encoder` was given. `name` is for errors: FileFormatError as soon as more
+    has been read than there is, so that no short file is read for long."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = np.frombuffer(data, np.uint8)
+    def __init__(self, data: bytes, name: str) -> None:
+        self._data, self._name = np.frombuffer(data, np.uint8), name
         code = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
         self._state = np.array([0, 0xFFFFFFFF, code, 4], np.int64)  # low, range, code, position
 
     def get(self, count: int, start: NDArray, contexts: NDArray | None = None) -> NDArray[np.int64]:
         """Decode `count` symbols with the tables they were encoded with."""
         context, tables = _prepared(count, start, contexts)
-        return _decode(self._state, self._data, count, context, tables)
+        values = _decode(self._state, self._data, count, context, tables)
+        if self._state[3] > len(self._data):
+            raise FileFormatError(f"{self._name}: damaged, its coded data ends too soon")
+        return values
 
 
 def _prepared(count: int, start: NDArray, contexts: NDArray | None) -> tuple[NDArray, NDArray]:
@@ -76,11 +83,49 @@ def _prepared(count: int, start: NDArray, contexts: NDArray | None) -> tuple[NDA
 
 
 @nb.njit(cache=True)
-def _learn(table: NDArray, symbol: int) -> None:
+def _trees(tables: NDArray) -> NDArray:
+    """For each table a tree of sums [size + 1]: entry i has those of the i & -i before it."""
+    trees = np.zeros((len(tables), tables.shape[1] + 1), np.int64)
+    for table, tree in zip(tables, trees):
+        _grow(table, tree)
+    return trees
+
+
+@nb.njit(cache=True)
+def _grow(table: NDArray, tree: NDArray) -> None:
+    tree[1:] = table
+    for i in range(1, len(tree)):
+        parent = i + (i & -i)
+        if parent < len(tree):
+            tree[parent] += tree[i]
+
+
+@nb.njit(cache=True)
+def _below(tree: NDArray, symbol: int) -> int:
+    total = 0
+    while symbol:
+        total += tree[symbol]
+        symbol &= symbol - 1
+    return total
+
+
+@nb.njit(cache=True)
+def _learn(table: NDArray, tree: NDArray, symbol: int, total: int) -> int:
+    """Count the symbol; the sum afterwards."""
     table[symbol] += STEP
-    if table.sum() > MOST:
+    total += STEP
+    if total > MOST:
+        total = 0
         for i in range(len(table)):
             table[i] = (table[i] + 1) // 2
+            total += table[i]
+        _grow(table, tree)
+        return total
+    i = symbol + 1
+    while i < len(tree):
+        tree[i] += STEP
+        i += i & -i
+    return total
 
 
 @nb.njit(cache=True)
@@ -104,16 +149,17 @@ def _shift(state: NDArray, out: NDArray) -> None:
 def _encode(
     state: NDArray, out: NDArray, values: NDArray, context: NDArray, tables: NDArray
 ) -> None:
+    trees = _trees(tables)
+    totals = np.array([_below(tree, tables.shape[1]) for tree in trees])
     for i in range(len(values)):
-        table = tables[context[i]]
-        below = table[: values[i]].sum()
-        unit = state[1] // table.sum()
-        state[0] += below * unit
-        state[1] = unit * table[values[i]]
+        c, symbol = context[i], values[i]
+        unit = state[1] // totals[c]
+        state[0] += _below(trees[c], symbol) * unit
+        state[1] = unit * tables[c, symbol]
         while state[1] < TOP:
             state[1] = (state[1] << 8) & 0xFFFFFFFF
             _shift(state, out)
-        _learn(table, values[i])
+        totals[c] = _learn(tables[c], trees[c], symbol, totals[c])
 
 
 @nb.njit(cache=True)
@@ -126,22 +172,31 @@ def _flush(state: NDArray, out: NDArray) -> None:
 def _decode(
     state: NDArray, data: NDArray, count: int, context: NDArray, tables: NDArray
 ) -> NDArray:
-    values = np.empty(count, np.int64)
+    values = np.zeros(count, np.int64)
+    size, largest = tables.shape[1], 1
+    while 2 * largest <= size:
+        largest *= 2
+    trees = _trees(tables)
+    totals = np.array([_below(tree, size) for tree in trees])
     for i in range(count):
-        table = tables[context[i]]
-        unit = state[1] // table.sum()
-        target = state[2] // unit
-        symbol, below = 0, 0
-        while symbol < len(table) - 1 and below + table[symbol] <= target:
-            below += table[symbol]
-            symbol += 1
+        c = context[i]
+        unit = state[1] // totals[c]
+        target = min(state[2] // unit, totals[c] - 1)
+        symbol, below, step = 0, 0, largest
+        while step:
+            if symbol + step <= size and below + trees[c, symbol + step] <= target:
+                symbol += step
+                below += trees[c, symbol]
+            step //= 2
         state[2] -= below * unit
-        state[1] = unit * table[symbol]
+        state[1] = unit * tables[c, symbol]
         while state[1] < TOP:
             byte = data[state[3]] if state[3] < len(data) else 0
             state[2] = ((state[2] << 8) | byte) & 0xFFFFFFFF
             state[1] = (state[1] << 8) & 0xFFFFFFFF
             state[3] += 1
+        if state[3] > len(data):
+            break
         values[i] = symbol
-        _learn(table, symbol)
+        totals[c] = _learn(tables[c], trees[c], symbol, totals[c])
     return values

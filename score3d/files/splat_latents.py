@@ -26,7 +26,7 @@ ATTRIBUTES = ("position", "scales", "rotation", "colour", "harmonics")  # opacit
 LARGEST = {"scales": 20.0, "rotation": 1.0, "colour": 3.0, "harmonics": 8.0}
 # beyond these steps a rounded value is not the same splat less exactly, but another splat
 COARSEST = {"scales": 0.8, "rotation": 0.5, "colour": 0.3, "harmonics": 8.0}
-SYMBOLS = 2000  # values are at most this many steps from zero
+SYMBOLS = 16_000  # values are at most this many steps from zero
 UNIT = 16  # exponents are whole numbers of 1/16
 MOST = 16  # half octaves by which a step may differ from the common one
 HALF_OCTAVES = np.array(  # 2^(-k/2), k = -MOST..MOST, the same bits everywhere
