@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from score3d.files.atomic import atomic_write
 from score3d.files.octree import deinterleave, get_octree, interleave, neighbours, put_octree
-from score3d.files.packing import check_room, require_finite
+from score3d.files.packing import ROOM_PER_BYTE, check_room, require_finite
 from score3d.files.range_coder import Decoder, Encoder, gaussian_start
 from score3d.files.splat_latents import (
     LAW,
@@ -50,6 +50,7 @@ TABLE = struct.Struct("<hHee")
 FIXED = 4 * 9 + 2 * 5 * 6  # bytes of the corner, size, common steps, and the law
 COMMON = ("scales", "rotation", "opacity", "colour", "harmonics")
 TABLE_BITS = 11  # of a symbol have a table; those below come as they are
+ROOM = 4_000_000  # bytes that a small file may decode to; ten times that is used meanwhile
 DEEPEST = 20  # bits of position an axis
 PREDICTED = ("scales", "colour")
 SLICES = (slice(0, 3), slice(3, 8), slice(8, 15))
@@ -197,6 +198,9 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
         [np.array([*q.cube, *_common(steps).values()], "<f4").tobytes(), q.law.astype("<i2").tobytes(),
          *tables, coder.bytes()]
     )  # fmt: skip
+    most = len(order) * _floats(degree)
+    if most > ROOM:  # no file is so small that its reader takes it for a bomb
+        body = body.ljust(most // ROOM_PER_BYTE, b"\0")
     return HEAD.pack(MAGIC, degree, q.depth, flags, round(2 * steps.position), len(order),
                      zlib.crc32(body)) + body  # fmt: skip
 
@@ -216,7 +220,7 @@ def decode_compact(data: bytes, name: str) -> Splats:
     offset = FIXED + TABLE.size * (4 + 3 * degree)
     if degree > 3 or not 1 <= depth <= 16 or n < 1 or len(body) < offset:
         raise FileFormatError(f"{name}: its header makes no sense")
-    check_room(name, n, 4 * (11 + 3 * (degree + 1) ** 2), len(data))
+    check_room(name, n, _floats(degree), len(data), ROOM)
     numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
     if not (np.isfinite(numbers).all() and (numbers[3:] > 0).all()):
         raise FileFormatError(f"{name}: its header makes no sense")
@@ -257,6 +261,11 @@ def decode_compact(data: bytes, name: str) -> Splats:
             harmonics[chosen, SLICES[d - 1]] = part * size[chosen, None, None]
         position = _centres(grid, needed, numbers[:4])
         return Latents(position, *known, rotation, colour, harmonics).splats()
+
+
+def _floats(degree: int) -> int:
+    """Bytes of a splat in float32."""
+    return 4 * (11 + 3 * (degree + 1) ** 2)
 
 
 def _table(described: bytes, name: str) -> tuple[int, NDArray[np.int64], int]:

@@ -18,6 +18,7 @@ __all__ = ["decode_compact_v1"]
 
 HEAD = struct.Struct("<4sBBBxII")
 LARGEST = 4095
+ROOM = 4_000_000  # bytes that a small file may decode to; ten times that is used meanwhile
 SLICES = (slice(1, 4), slice(4, 9), slice(9, 16))
 FIELDS = ("scales", "rotation", "opacity", "colour", "sh1", "sh2", "sh3")
 
@@ -34,7 +35,7 @@ def decode_compact_v1(data: bytes, name: str) -> Splats:
     offset = 36 + 14 * len(fields)
     if not fields or not 1 <= bits <= 16 or n < 1 or len(body) < offset:
         raise FileFormatError(f"{name}: its header makes no sense")
-    check_room(name, n, 4 * (11 + 3 * (degree + 1) ** 2), len(data))
+    check_room(name, n, 4 * (11 + 3 * (degree + 1) ** 2), len(data), ROOM)
     numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
     coder = Decoder(body[offset:], name)
     key = get_octree(coder, n, bits, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,17 +72,22 @@ def _bits_set(values: NDArray) -> NDArray[np.int64]:
     return (values[:, None] >> np.arange(8) & 1).sum(axis=1)
 
 
+@nb.njit(cache=True)
 def neighbours(grid: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each splat the nearest of those before it, [N, 3]; whole numbers only, so that the
-    reader finds the same ones. Early splats repeat the first."""
-    n = len(grid)
-    result = np.zeros((n, NEAREST), np.int64)
-    back = np.arange(1, WINDOW + 1)
-    for start in range(0, n, 2000):
-        at = np.arange(start, min(start + 2000, n))
-        other = at[:, None] - back
-        squared = ((grid[at][:, None] - grid[np.maximum(other, 0)]) ** 2).sum(axis=2)
-        squared[other < 0] = 1 << 60
-        chosen = np.argsort(squared, axis=1, kind="stable")[:, :NEAREST]
-        result[at] = np.maximum(np.take_along_axis(other, chosen, axis=1), 0)
+    """For each splat the nearest of the 48 before it, [N, 3], of equals the latest; whole numbers
+    only, so that the reader finds the same ones. Early splats repeat the first."""
+    result = np.zeros((len(grid), NEAREST), np.int64)
+    for i in range(len(grid)):
+        far = np.full(NEAREST, 1 << 60)
+        for other in range(i - 1, max(i - WINDOW, 0) - 1, -1):
+            squared = 0
+            for axis in range(3):
+                squared += (grid[i, axis] - grid[other, axis]) ** 2
+            at = NEAREST
+            while at and squared < far[at - 1]:
+                at -= 1
+            if at < NEAREST:
+                far[at + 1 :] = far[at:-1].copy()
+                result[i, at + 1 :] = result[i, at:-1].copy()
+                far[at], result[i, at] = squared, other
     return result

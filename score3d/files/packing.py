@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from score3d.files.splats import SH_C0, FileFormatError, FloatArray, Splats
 
 __all__ = [
+    "ROOM_PER_BYTE",
     "check_room",
     "colour_to_dc",
     "dc_to_colour",
@@ -31,13 +32,15 @@ HALF_ROOT = float(np.sqrt(0.5))
 ROOM, ROOM_PER_BYTE = 16_000_000, 100
 
 
-def check_room(name: str, count: int, bytes_each: int, file_size: int) -> None:
+def check_room(
+    name: str, count: int, bytes_each: int, file_size: int, room: int = ROOM
+) -> None:
     """Refuse a count of splats that so small a file cannot hold, before memory is spent on it.
 
     Raises FileFormatError when `count` splats of `bytes_each` bytes once decoded are more than
-    16 MB and more than 100 times the size of the file: a wrong header or a decompression bomb.
+    `room` (16 MB) and more than 100 times the size of the file: a wrong header or a decompression bomb.
     """
-    if count * bytes_each > max(ROOM, ROOM_PER_BYTE * file_size):
+    if count * bytes_each > max(room, ROOM_PER_BYTE * file_size):
         raise FileFormatError(
             f"{name}: the header promises {count} splats, far more than a file of {file_size}"
             " bytes can hold; it is damaged or not to be trusted"
