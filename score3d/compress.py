@@ -32,7 +32,7 @@ REFINE = 400  # optimisation steps
 SHARES = (1.0, 0.6, 0.4, 0.28, 0.2)  # of splats, without refitting
 VIEWS = 96
 VIEW, CHECK = 128, 192  # sides of the pictures for fitting and for measuring
-RANGE = (-6.0, 3.0)  # of the logarithm to the base 2 of the coarseness, without refitting
+RANGE = (-8.0, 3.0)  # of the logarithm to the base 2 of the coarseness, without refitting
 NUDGE = (-2.0, 2.0)  # the same after it
 
 

@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from score3d.cameras import Cameras
-from score3d.files.compact import Steps, decode_compact, encode_compact
+from score3d.files.compact import Steps, decode_compact, encode_compact, quantise
 from score3d.files.splat_latents import (
-    FROM_YCC as FROM_YCC_ARRAY,
     ATTRIBUTES,
     HALF_OCTAVES,
     MOST,
@@ -39,6 +38,7 @@ from score3d.files.splat_latents import (
     features,
     finer,
     fitted_law,
+    from_ycc,
 )
 from score3d.files.splats import SH_C0, Splats
 from score3d.render import rasterization
@@ -47,7 +47,7 @@ from score3d.scenes.adaptation import replace_rows
 
 __all__ = ["Pictures", "Sensitivity", "refine", "steps_for"]
 
-FROM_YCC = torch.from_numpy(FROM_YCC_ARRAY).float()
+FROM_YCC = torch.from_numpy(from_ycc(np.eye(3))).float()
 RATES = {"position": 4e-4, "opacity": 2e-2, "scales": 1e-2, "rotation": 5e-3, "colour": 3e-3,
          "harmonics": 3e-3}  # fmt: skip
 ROUNDS = 10  # changes of lambda, of steps and of the splats kept
@@ -56,10 +56,7 @@ REFRESH = 25  # steps between new tables
 # Splats that go first must be cheap to lose by this factor: of 0.25 to 8, 0.5 and 1 were best
 BOLDNESS = 0.7
 MOST_AT_ONCE = 0.25  # of the splats may go in a round after the first
-MARGIN = (
-    1.0  # of the size to aim at; and dB beyond the PSNR, since steps are last scaled to meet it
-)
-MARGIN_DB = 0.1
+MARGIN = 0.1  # dB beyond the PSNR wanted, since steps are last scaled to meet it
 
 
 class Pictures(Protocol):
@@ -150,9 +147,9 @@ def refine(
         """Octaves by which there are too many bytes, or about that from the PSNR."""
         data = encode_compact(values, steps)
         if size is not None:
-            return math.log2(len(data) / (MARGIN * size))
+            return math.log2(len(data) / size)
         assert psnr is not None
-        return (pictures.psnr(decode_compact(data, "a")) - psnr - MARGIN_DB) / 9
+        return (pictures.psnr(decode_compact(data, "compressed")) - psnr - MARGIN) / 9
 
     def kept(price: float, most: float) -> NDArray[np.int64]:
         """Which splats of `values` are worth their bits."""
@@ -185,7 +182,9 @@ def refine(
             values = _latents(params)
             if step:
                 price *= 2 ** (1.5 * min(max(excess(values, steps), -1.0), 1.0))
-                found = Sensitivity(rounding.latents, pictures, seed + step // every, every=3)
+                found = Sensitivity(
+                    quantise(values, steps).latents, pictures, seed + step // every, every=3
+                )
                 law = fitted_law(found.by, values.opacity, values.scales)
             if left > SETTLING:
                 keep = kept(price, MOST_AT_ONCE if step else 0.9)

@@ -7,6 +7,7 @@ entropy-constrained quantisation has it (Chou, Lookabaugh and Gray 1989).
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -44,7 +45,7 @@ class Rounding:
     def __init__(self, values: Latents, steps: Steps) -> None:
         q = quantise(values, steps)
         order, near = neighbours_in_order(q)
-        self.latents, self.degrees = q.latents, q.degrees
+        self.degrees = q.degrees
         self.sizes = {name: torch.from_numpy(s).float() for name, s in q.sizes.items()}
         self._corner = torch.from_numpy(q.cube[:3]).float()
         self._cell = torch.from_numpy(q.cube[3] / 2.0**q.needed).float()[:, None]
@@ -82,7 +83,7 @@ class Rounding:
         rounded["harmonics"] = values["harmonics"]
         if values["harmonics"].numel():
             kept = []
-            for d in range(1, int(round((values["harmonics"].shape[1] + 1) ** 0.5))):
+            for d in range(1, math.isqrt(values["harmonics"].shape[1] + 1)):
                 part = values["harmonics"][:, d * d - 1 : (d + 1) ** 2 - 1]
                 has = torch.from_numpy(self.degrees >= d)
                 steps = part.flatten(1) / self.sizes["harmonics"][:, None]

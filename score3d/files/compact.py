@@ -194,10 +194,8 @@ def encode_compact(splats: Splats | Latents, steps: Steps) -> bytes:
     for d in range(1, degree + 1):
         for channel in range(3):
             put(symbols[f"sh{d}"][degrees >= d, :, channel])
-    body = b"".join(
-        [np.array([*q.cube, *_common(steps).values()], "<f4").tobytes(), q.law.astype("<i2").tobytes(),
-         *tables, coder.bytes()]
-    )  # fmt: skip
+    numbers = np.array([*q.cube, *_common(steps).values()], "<f4")
+    body = b"".join([numbers.tobytes(), q.law.astype("<i2").tobytes(), *tables, coder.bytes()])
     most = len(order) * _floats(degree)
     if most > ROOM:  # no file is so small that its reader takes it for a bomb
         body = body.ljust(most // ROOM_PER_BYTE, b"\0")

@@ -32,13 +32,11 @@ HALF_ROOT = float(np.sqrt(0.5))
 ROOM, ROOM_PER_BYTE = 16_000_000, 100
 
 
-def check_room(
-    name: str, count: int, bytes_each: int, file_size: int, room: int = ROOM
-) -> None:
+def check_room(name: str, count: int, bytes_each: int, file_size: int, room: int = ROOM) -> None:
     """Refuse a count of splats that so small a file cannot hold, before memory is spent on it.
 
     Raises FileFormatError when `count` splats of `bytes_each` bytes once decoded are more than
-    `room` (16 MB) and more than 100 times the size of the file: a wrong header or a decompression bomb.
+    `room` (16 MB) and more than 100 times the size of the file: a wrong header or a bomb.
     """
     if count * bytes_each > max(room, ROOM_PER_BYTE * file_size):
         raise FileFormatError(

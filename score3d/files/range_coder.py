@@ -86,8 +86,8 @@ def _prepared(count: int, start: NDArray, contexts: NDArray | None) -> tuple[NDA
 def _trees(tables: NDArray) -> NDArray:
     """For each table a tree of sums [size + 1]: entry i has those of the i & -i before it."""
     trees = np.zeros((len(tables), tables.shape[1] + 1), np.int64)
-    for table, tree in zip(tables, trees):
-        _grow(table, tree)
+    for c in range(len(tables)):
+        _grow(tables[c], trees[c])
     return trees
 
 

@@ -98,8 +98,8 @@ def test_the_file_holds_what_was_quantised(ornament, degree, coarseness):
 
 
 def test_a_version_1_file_is_read(ornament):
-    """tests/files/version1.s3z was written when that was the version there is, with one step for all
-    splats: 12 bits of position, 0.1 of scales, 0.03, 0.2, 0.02 and 0.04."""
+    """tests/files/version1.s3z was written when that was the current version, with one step for
+    all splats: 12 bits of position, 0.1 of scales, 0.03, 0.2, 0.02 and 0.04."""
     back = read_splats(Path(__file__).parent / "version1.s3z")
     splats = ornament(1).select(np.arange(60))
     apart = np.abs(splats.means - back.means[:, None]).max(axis=2)
