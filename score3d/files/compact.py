@@ -223,7 +223,7 @@ def decode_compact(data: bytes, name: str) -> Splats:
     if not (np.isfinite(numbers).all() and (numbers[3:] > 0).all()):
         raise FileFormatError(f"{name}: its header makes no sense")
     law = np.frombuffer(body, "<i2", 30, 36).reshape(5, 6)
-    common = dict(zip(COMMON, numbers[4:], strict=True))
+    common: dict[str, float] = dict(zip(COMMON, numbers[4:], strict=True))
     coder = Decoder(body[offset:], name)
     tables = (body[i : i + TABLE.size] for i in range(FIXED, offset, TABLE.size))
 
@@ -258,7 +258,7 @@ def decode_compact(data: bytes, name: str) -> Splats:
             part = np.stack([get(len(chosen), 2 * d + 1) for _ in range(3)], axis=2)
             harmonics[chosen, SLICES[d - 1]] = part * size[chosen, None, None]
         position = _centres(grid, needed, numbers[:4])
-        return Latents(position, *known, rotation, colour, harmonics).splats()
+        return Latents(position, known[0], known[1], rotation, colour, harmonics).splats()
 
 
 def _floats(degree: int) -> int:

@@ -84,7 +84,8 @@ def _prepared(count: int, start: NDArray, contexts: NDArray | None) -> tuple[NDA
 
 @nb.njit(cache=True)
 def _trees(tables: NDArray) -> NDArray:
-    """For each table a tree of sums [size + 1]: entry i has those of the i & -i before it."""
+    """For each table a tree of sums [size + 1]: entry i has those of the i & -i before it; entry 0
+    has the sum of all."""
     trees = np.zeros((len(tables), tables.shape[1] + 1), np.int64)
     for c in range(len(tables)):
         _grow(tables[c], trees[c])
@@ -93,7 +94,7 @@ def _trees(tables: NDArray) -> NDArray:
 
 @nb.njit(cache=True)
 def _grow(table: NDArray, tree: NDArray) -> None:
-    tree[1:] = table
+    tree[0], tree[1:] = table.sum(), table
     for i in range(1, len(tree)):
         parent = i + (i & -i)
         if parent < len(tree):
@@ -110,22 +111,18 @@ def _below(tree: NDArray, symbol: int) -> int:
 
 
 @nb.njit(cache=True)
-def _learn(table: NDArray, tree: NDArray, symbol: int, total: int) -> int:
-    """Count the symbol; the sum afterwards."""
+def _learn(table: NDArray, tree: NDArray, symbol: int) -> None:
     table[symbol] += STEP
-    total += STEP
-    if total > MOST:
-        total = 0
+    tree[0] += STEP
+    if tree[0] > MOST:
         for i in range(len(table)):
             table[i] = (table[i] + 1) // 2
-            total += table[i]
         _grow(table, tree)
-        return total
+        return
     i = symbol + 1
     while i < len(tree):
         tree[i] += STEP
         i += i & -i
-    return total
 
 
 @nb.njit(cache=True)
@@ -150,16 +147,15 @@ def _encode(
     state: NDArray, out: NDArray, values: NDArray, context: NDArray, tables: NDArray
 ) -> None:
     trees = _trees(tables)
-    totals = np.array([_below(tree, tables.shape[1]) for tree in trees])
     for i in range(len(values)):
         c, symbol = context[i], values[i]
-        unit = state[1] // totals[c]
+        unit = state[1] // trees[c, 0]
         state[0] += _below(trees[c], symbol) * unit
         state[1] = unit * tables[c, symbol]
         while state[1] < TOP:
             state[1] = (state[1] << 8) & 0xFFFFFFFF
             _shift(state, out)
-        totals[c] = _learn(tables[c], trees[c], symbol, totals[c])
+        _learn(tables[c], trees[c], symbol)
 
 
 @nb.njit(cache=True)
@@ -177,11 +173,10 @@ def _decode(
     while 2 * largest <= size:
         largest *= 2
     trees = _trees(tables)
-    totals = np.array([_below(tree, size) for tree in trees])
     for i in range(count):
         c = context[i]
-        unit = state[1] // totals[c]
-        target = min(state[2] // unit, totals[c] - 1)
+        unit = state[1] // trees[c, 0]
+        target = min(state[2] // unit, trees[c, 0] - 1)
         symbol, below, step = 0, 0, largest
         while step:
             if symbol + step <= size and below + trees[c, symbol + step] <= target:
@@ -198,5 +193,5 @@ def _decode(
         if state[3] > len(data):
             break
         values[i] = symbol
-        totals[c] = _learn(tables[c], trees[c], symbol, totals[c])
+        _learn(tables[c], trees[c], symbol)
     return values
