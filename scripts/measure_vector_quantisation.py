@@ -10,7 +10,8 @@ rate that the file's steps imply, and this cost, in bytes, is what is compared, 
 scalar: what .s3z does; symbols coded as in the file, differences from the neighbours where cheaper.
 own: ECVQ (Chou, Lookabaugh and Gray 1989) trained on the scene; a byte for each number of the
     codebook, as that is in the file; indices by the same adaptive coder.
-shared: ECVQ trained on 8000 vectors of the other seven scenes; its codebook and frequencies cost nothing.
+shared: ECVQ trained on 8000 vectors of the other seven scenes; its codebook and frequencies cost
+    nothing.
 
 Of codebooks of 16, 64, 256 and 1024 vectors the best counts, for each attribute and scene.
 """

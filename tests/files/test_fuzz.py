@@ -191,6 +191,40 @@ class TestBombs:
             changed = data.replace(b"element vertex 10", b"element vertex " + count)
             refuse(changed, "a.ply", message)
 
+    def test_compact_counts(self, tmp_path):
+        """Counts and tables that promise much, with a checksum that is right."""
+        data = written(tmp_path, ".s3z", simple())
+        for count, message in (
+            (0, "its header makes no sense"),
+            (2**32 - 1, "4294967295 splats, far more than"),
+            (71_000, "its octree holds|ends too soon"),
+        ):
+            refuse(checked(data[:8] + count.to_bytes(4, "little") + data[12:]), "a.s3z", message)
+        tables = bytearray(data)
+        for at in range(16 + 96, 16 + 96 + 32, 8):  # as many symbols as can be said
+            tables[at + 2 : at + 4] = (65535).to_bytes(2, "little")
+        refuse(checked(tables), "a.s3z", "ends too soon")
+        tables[16 + 96 + 2 : 16 + 96 + 4] = bytes(2)
+        refuse(checked(tables), "a.s3z", "a table makes no sense")
+
+    def test_compact_splats_that_cost_next_to_nothing(self, tmp_path):
+        """As many equal splats as a small file may hold; read, since that is what was written."""
+        same = simple(1).select(np.zeros(71_000, np.int64))
+        data = written(tmp_path, ".s3z", same)
+        assert len(data) < 1000
+        decode_splats(written(tmp_path, ".s3z", simple()), "a.s3z")  # compiles
+        with Bounded():
+            assert len(decode_splats(data, "a.s3z")) == 71_000
+        # more than that: padded when written, refused without
+        more = written(tmp_path, ".s3z", same.select(np.arange(142_000) % 71_000))
+        assert len(decode_splats(more, "a.s3z")) == 142_000
+        refuse(checked(more[:1000]), "a.s3z", "142000 splats, far more than")
+
+
+def checked(data: bytes) -> bytes:
+    """A .s3z file with a checksum that is right."""
+    return bytes(data[:12]) + zlib.crc32(data[16:]).to_bytes(4, "little") + bytes(data[16:])
+
 
 @pytest.mark.parametrize("ending", [".spz", ".sog", ".glb", ".compressed.ply", ".ply", ".splat",
                                     ".s3z"])  # fmt: skip
