@@ -1,19 +1,21 @@
 """Would entropy-constrained vector quantisation make .s3z smaller? Cost at equal price.
 
-    python scripts/measure_vector_quantisation.py OUT.json
+    python scripts/measure_vector_quantisation.py OUT.json [SCENES]
 
-The eight scenes of measure_compression.py, refitted at 1/20 of the float PLY, and the same without
-refitting at the same price of a bit (refitting draws values towards the scalar grid, which would
-favour it). Both kinds of quantisation minimise bits + 6 / ln 2 |error in steps|^2, the exchange
-rate that the file's steps imply, and this cost, in bytes, is what is compared, by attribute:
+The first SCENES (8) of measure_compression.py, refitted at 1/20 of the float PLY, and the same
+without refitting at the same price of a bit (refitting draws values towards the scalar grid, which
+would favour it). Both kinds of quantisation minimise bits + 6 / ln 2 |error in steps|^2, the
+exchange rate that the file's steps imply, and this cost, in bytes, is what is compared, by
+attribute:
 
 scalar: what .s3z does; symbols coded as in the file, differences from the neighbours where cheaper.
 own: ECVQ (Chou, Lookabaugh and Gray 1989) trained on the scene; a byte for each number of the
     codebook, as that is in the file; indices by the same adaptive coder.
-shared: ECVQ trained on 8000 vectors of the other seven scenes; its codebook and frequencies cost
+shared: ECVQ trained on 8000 vectors of the other scenes; its codebook and frequencies cost
     nothing.
 
-Of codebooks of 16, 64, 256 and 1024 vectors the best counts, for each attribute and scene.
+Of codebooks of 16, 64, 256 and 1024 vectors the best counts, for each attribute and scene. First
+harmonics are taken as one vector of nine, and as a vector of three for each of Y, Cg and Co.
 """
 
 import json
@@ -74,11 +76,13 @@ def parts(values: Latents, q: Quantised) -> dict[str, tuple[NDArray, float]]:
         found[name] = vectors, scalar_bytes(symbols) + error
     vectors = values.harmonics[order] / q.sizes["harmonics"][order, None, None]
     symbols, degrees = q.symbols["sh1"][order], q.degrees[order]
-    cost = coded(degrees, np.ones(2, np.int64))
-    if degrees.any():
-        cost += sum(scalar_bytes(symbols[degrees > 0, :, c]) for c in range(3))
-    cost += PRICE / 8 * ((vectors - symbols) ** 2).sum()
-    found["harmonics"] = vectors.reshape(len(order), -1), cost
+    total = coded(degrees, np.ones(2, np.int64))
+    for c, channel in enumerate(("Y", "Cg", "Co")):
+        cost = PRICE / 8 * float(((vectors - symbols)[..., c] ** 2).sum())
+        cost += scalar_bytes(symbols[degrees > 0, :, c]) if degrees.any() else 0.0
+        found[f"harmonics {channel}"] = vectors[..., c], cost
+        total += cost
+    found["harmonics"] = vectors.reshape(len(order), -1), total
     return found
 
 
@@ -106,7 +110,7 @@ def ecvq(vectors: NDArray, size: int, seed: int) -> tuple[NDArray, NDArray]:
 
 def main() -> None:
     out, scenes = Path(sys.argv[1]), {}
-    for noun, colour, material in OBJECTS:
+    for noun, colour, material in OBJECTS[: int(sys.argv[2]) if len(sys.argv) > 2 else None]:
         splats = fit(build(noun, colour, np.random.default_rng(7), material=material))
         values, size = Latents.of(splats), len(splats) * 4 * (14 + splats.sh[0].size) // 20
         refitted, steps = refine(values, Reference(splats), REFINE, size=size)
@@ -137,7 +141,7 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         out.write_text(json.dumps(rows, indent=1))
     for kind in ("refitted", "as it was"):
-        for name in ("scales", "rotation", "colour", "harmonics"):
+        for name in list(rows[0])[1:]:
             sums = [sum(r[name][k] for r in rows if r["scene"].endswith(kind))
                     for k in ("scalar", "own", "shared")]  # fmt: skip
             print(kind, name, sums, [round(s / sums[0], 3) for s in sums])
