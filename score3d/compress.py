@@ -8,7 +8,8 @@ refitting has not seen, on middle gray.
 
 The idea of optimising rate and distortion together, with pruning, entropy-constrained quantisation
 and harmonics for each splat, is that of RDO-Gaussian (Wang et al., "End-to-End Rate-Distortion
-Optimized 3D Gaussian Representation", ECCV 2024); quantisation is scalar here, see docs/log.md.
+Optimized 3D Gaussian Representation", ECCV 2024). Quantisation is scalar, not by vectors, with
+steps from the same price: see docs/decisions/0005-scalar-quantisation.md.
 """
 
 from __future__ import annotations
