@@ -17,8 +17,10 @@ scene, and what is left of it at 1/20 and 1/40) are written.
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -151,13 +153,16 @@ def table(rows: list[dict]) -> str:
 
 def curve(rows: list[dict]) -> str:
     """Loss against the truth by ratio, as SVG."""
-    lines = {
-        row["scene"].split()[-1]: [
-            (row["ply_bytes"] / row[f"{r}x"][0], row["truth"]["before"] - row["truth"][f"{r}x"])
-            for r in RATIOS
-        ]
-        for row in rows
-    }
+
+    def line(pick: Callable[[list[float]], float], some: list[dict]) -> list[tuple[float, float]]:
+        return [(r, pick([q["truth"]["before"] - q["truth"][f"{r}x"] for q in some]))
+                for r in RATIOS]  # fmt: skip
+
+    eight, others = rows[: len(OBJECTS)], rows[len(OBJECTS) :]
+    lines = {"worst of eight": line(max, eight), "mean": line(fmean, eight)}
+    if others:
+        lines["mean, held out"] = line(fmean, others)
+    lines["0.5 dB"] = [(r, 0.5) for r in RATIOS]
     chart = line_chart("dB lost against the truth, by times smaller than float PLY", lines)
     return chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" font-size="11" ', 1)
 
