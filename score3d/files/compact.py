@@ -219,7 +219,8 @@ def decode_compact(data: bytes, name: str) -> Splats:
     if degree > 3 or not 1 <= depth <= 16 or n < 1 or len(body) < offset:
         raise FileFormatError(f"{name}: its header makes no sense")
     check_room(name, n, _floats(degree), len(data), ROOM)
-    numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaNs of the kind that signals
+        numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
     if not (np.isfinite(numbers).all() and (numbers[3:] > 0).all()):
         raise FileFormatError(f"{name}: its header makes no sense")
     law = np.frombuffer(body, "<i2", 30, 36).reshape(5, 6)

@@ -36,7 +36,8 @@ def decode_compact_v1(data: bytes, name: str) -> Splats:
     if not fields or not 1 <= bits <= 16 or n < 1 or len(body) < offset:
         raise FileFormatError(f"{name}: its header makes no sense")
     check_room(name, n, 4 * (11 + 3 * (degree + 1) ** 2), len(data), ROOM)
-    numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaNs of the kind that signals
+        numbers = np.frombuffer(body, "<f4", 9).astype(np.float64)
     coder = Decoder(body[offset:], name)
     key = get_octree(coder, n, bits, name)
     grid = deinterleave(key, bits)

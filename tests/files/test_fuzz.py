@@ -239,7 +239,7 @@ def test_every_cut(tmp_path, ending):
 
 def test_ksplat_reads_what_it_should():
     """Against values laid down by hand, in all three levels; splat-transform is asked elsewhere."""
-    namespace: dict[str, object] = {"__name__": "fuzz_readers", "__file__": str(FUZZER)}
+    namespace: dict[str, object] = {"__name__": "fuzz_readers"}
     exec(compile(FUZZER.read_text(), str(FUZZER), "exec"), namespace)
     rng = np.random.default_rng(5)
     data = namespace["ksplat"](1, 0, rng)  # type: ignore[operator]

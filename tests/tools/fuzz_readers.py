@@ -29,7 +29,6 @@ WORDS = [b"nan", b"-1", b"1e999", b"99999999999", b"null", b"[]", b"{}", b'"x"',
 # the PLY mutants of tests/files/test_ply.py, which knows its header, come on top of these
 FORMATS = (".splat", ".spz", ".spz3", ".sog", ".glb", ".compressed.ply", ".ksplat", ".ply",
            ".s3z")  # fmt: skip
-VERSION_1 = Path(__file__).parent.parent / "files" / "version1.s3z"
 
 
 def random_splats(n: int, degree: int, rng: np.random.Generator) -> Splats:
@@ -80,7 +79,8 @@ def seeds(rng: np.random.Generator) -> dict[str, list[bytes]]:
                     continue
                 write_splats(path, splats, spz_version=3 if ending == ".spz3" else 4)
                 found[ending].append(path.read_bytes())
-    found[".s3z"].append(VERSION_1.read_bytes())
+    old = Path(__file__).parent.parent / "files" / "version1.s3z"
+    found[".s3z"].append(old.read_bytes())
     found[".ksplat"] = [ksplat(level, degree, rng) for level in range(3) for degree in range(3)]
     return found
 
