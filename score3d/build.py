@@ -31,6 +31,7 @@ from score3d.distill.equation import Rule
 from score3d.distill.guide.classifier_free import ClassifierFree
 from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
 from score3d.distill.guide.perp_neg import PerpNeg
+from score3d.distill.guide.source_negative import SourceNegative
 from score3d.distill.noise.consistent import Consistent
 from score3d.distill.noise.iid import iid
 from score3d.distill.time_weight import TIME_WEIGHTS
@@ -80,6 +81,7 @@ NOISES: dict[str, Callable[..., Any]] = {
 GUIDES: dict[str, Callable[..., Any]] = {
     "classifier-free": lambda d: ClassifierFree(d.guidance, d.rescale),
     "perp-neg": lambda d: PerpNeg(d.guidance, d.rescale),
+    "source-negative": lambda d: SourceNegative(d.guidance, d.rescale),
     "instruct-pix2pix": lambda d: InstructPix2Pix(d.guidance, d.image_guidance, d.rescale),
 }
 BASELINES: dict[str, Callable[..., Any]] = {
@@ -354,7 +356,7 @@ def _requirements(config: Config, source: bool) -> None:
     edits = [
         f"{slot} {name!r}"
         for slot, name in (("baseline", d.baseline), ("guide", d.guide))
-        if name in ("dds", "pds", "instruct-pix2pix")
+        if name in ("dds", "pds", "instruct-pix2pix", "source-negative")
     ]
     if d.targets:
         edits.append("a dataset update (distill.targets)")

@@ -14,6 +14,7 @@ ACCENTS = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", '"': "\u0
 PAPERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("noise", "consistent"): ("kwak2024geometry", "chang2024warped"),
     ("guide", "classifier-free"): ("ho2022classifierfree",),
+    ("guide", "source-negative"): ("ho2022classifierfree",),
     ("guide", "perp-neg"): ("armandpour2023perpneg",),
     ("guide", "instruct-pix2pix"): ("brooks2023instructpix2pix",),
     ("baseline", "noise"): ("poole2023dreamfusion",),

@@ -23,7 +23,10 @@ Instruction = Annotated[
 Source = Annotated[str | None, typer.Option("--source", help='What is there now: "a red car".')]
 Method = Annotated[
     str | None,
-    typer.Option(help="csd-edit (default), dds, pds, sds, dataset-update, or a .toml file."),
+    typer.Option(
+        help="contrast (default for scenes), csd-edit (default for the rest and for teachers that "
+        "take instructions), dds, pds, sds, dataset-update, or a .toml file."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")]
 Preset = Annotated[
@@ -56,7 +59,7 @@ def configured(
     **options: Any,
 ) -> "Config":
     """The settings of an edit; options: section__key=value, None for what was not given."""
-    from score3d.config import edit_preset, load_config
+    from score3d.config import load_config
 
     if not preset and input_ is None:
         raise ValueError(f'say what to edit: score3d edit {task} FILE "make it blue"')
@@ -69,9 +72,15 @@ def configured(
         if value is not None:
             section, key = name.split("__")
             chosen.setdefault(section, {})[key] = value
-    known = preset or edit_preset(task)
-    loss = method or (None if preset else "csd-edit")
-    return load_config(known, loss, overrides, chosen)
+    if preset:
+        return load_config(preset, method, overrides, chosen)
+    from score3d.edit.session import suited
+
+    given = load_config(None, None, overrides, chosen)
+    file, usual = suited(
+        task, given.edit.instruction, given.edit.source, given.teacher.name, given.run.device
+    )
+    return load_config(file, method or usual, overrides, chosen)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import torch
 
 from score3d import build
 from score3d.checkpoints import check_checkpoint, instructs
-from score3d.config import Config, ConfigError
+from score3d.config import Config, ConfigError, edit_preset, load_config
 from score3d.distill.equation import Rule
 from score3d.edit.dataset_update import DatasetUpdate
 from score3d.edit.words import changes, described
@@ -19,7 +19,23 @@ from score3d.prompts import PromptBook
 from score3d.teachers.base import PromptError, Teacher
 from score3d.teachers.embedded import World, load_world
 
-__all__ = ["Session", "judged", "looping", "open_session", "planned"]
+__all__ = ["Session", "judged", "looping", "open_session", "planned", "suited"]
+
+
+def suited(task: str, instruction: str, source: str, teacher: str, device: str) -> tuple[str, str]:
+    """The file of settings and the method that an edit has when none is given: another thing
+    ("turn it into a cat") needs other settings than a new look of the same, and teachers that
+    take instructions are not told what is there. Raises ConfigError, TeacherError."""
+    options = {"teacher": {"name": teacher}, "run": {"device": device}}
+    config = load_config(None, None, None, options)
+    told = instructs(config, build.build_device(device))
+    method = "contrast" if task == "scene" and not told else "csd-edit"
+    if task == "scene" and teacher == "embedded" and instruction.strip() and source.strip():
+        world = load_world()
+        goal = world.parse(described(instruction, source, world))
+        if goal.noun != world.parse(source).noun:
+            return edit_preset("scene-swap"), method
+    return edit_preset(task), method
 
 
 def planned(config: Config) -> Config:
@@ -27,14 +43,16 @@ def planned(config: Config) -> Config:
     goal's description as `run.prompt`. Raises ConfigError, PromptError, TeacherError."""
     device = build.build_device(config.run.device)
     told = instructs(config, device)
-    edit, guide = config.edit, "instruct-pix2pix" if told else "classifier-free"
+    edit, guide = config.edit, config.distill.guide
+    if told != (guide == "instruct-pix2pix"):
+        guide = "instruct-pix2pix" if told else "classifier-free"
     prompt = edit.instruction.strip()
     if not prompt:
         raise ConfigError('the prompt is empty; say what is to be changed, like "make it blue"')
     if config.run.particles != 1:
         raise ConfigError("an edit changes one thing: run.particles must be 1")
     if not told:
-        needs = config.distill.baseline in ("dds", "pds")
+        needs = config.distill.baseline in ("dds", "pds") or guide == "source-negative"
         if needs and not edit.source.strip():
             raise ConfigError(
                 f"teacher {config.teacher.name} does not follow instructions, so method "
