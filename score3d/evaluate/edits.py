@@ -10,7 +10,7 @@ from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.world.palette import COLOURS
 
-__all__ = ["fulfilment", "outside_psnr", "psnr", "recoloured", "silhouette_iou"]
+__all__ = ["fulfilment", "named_colours", "outside_psnr", "psnr", "recoloured", "silhouette_iou"]
 
 KEYS = {"noun": "shape", "colour": "colour", "material": "material"}
 MOST = 0.75  # of the views
@@ -41,9 +41,9 @@ def silhouette_iou(before: NDArray[np.float32], after: NDArray[np.float32]) -> f
     return float((a & b).sum() / union) if union else 1.0
 
 
-def _named(pictures: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The colour of the world [B,H,W], as an index into COLOURS, nearest to each pixel in CIELAB,
-    lightness counting less."""
+def named_colours(pictures: NDArray[np.float32]) -> NDArray[np.str_]:
+    """The name [B,H,W] of the colour of the world nearest to each pixel of pictures [B,H,W,3] in
+    [0,1], in CIELAB, lightness counting less."""
     from skimage.color import rgb2lab
 
     weights = np.array([LIGHTNESS, 1.0, 1.0])
@@ -54,7 +54,7 @@ def _named(pictures: NDArray[np.float32]) -> NDArray[np.int64]:
     centres = rgb2lab(np.array(middles)[None])[0] * weights
     pixels = rgb2lab(pictures) * weights
     nearest = [np.linalg.norm(pixels - c, axis=-1) for c in centres]
-    return np.argmin(nearest, 0)
+    return np.array(list(COLOURS))[np.argmin(nearest, 0)]
 
 
 def recoloured(
@@ -63,11 +63,10 @@ def recoloured(
     """Share, in [0,1], of the pixels of pictures [B,H,W,3] in [0,1] that had the colour called
     `old` before and have the one called `new` after; None where nothing had it. A judge may call
     an ochre thing with blue spots blue; this does not."""
-    names = list(COLOURS)
-    was = _named(before) == names.index(old)
+    was = named_colours(before) == old
     if not was.any():
         return None
-    return float((_named(after)[was] == names.index(new)).mean())
+    return float((named_colours(after)[was] == new).mean())
 
 
 def fulfilment(

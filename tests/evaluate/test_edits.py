@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from score3d.cameras import orbit
-from score3d.evaluate.edits import _named, fulfilment, recoloured
+from score3d.evaluate.edits import fulfilment, named_colours, recoloured
 from score3d.evaluate.judge import Verdict
 from score3d.evaluate.motion import geometry_flow, warp_error
 from score3d.scenes.photograph import photograph
@@ -62,7 +62,7 @@ def test_every_colour_has_its_own_name():
     rng, names = np.random.default_rng(0), list(COLOURS)
     for name in names:
         drawn = np.array([sample_colour(name, rng) for _ in range(50)], np.float32)
-        right = np.mean(_named(drawn[None])[0] == names.index(name))
+        right = np.mean(named_colours(drawn[None])[0] == name)
         assert right >= 0.9, name
 
 
