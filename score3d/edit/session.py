@@ -34,7 +34,7 @@ def suited(task: str, instruction: str, source: str, teacher: str, device: str) 
         world = load_world()
         goal = world.parse(described(instruction, source, world))
         if goal.noun != world.parse(source).noun:
-            return edit_preset("scene-swap"), method
+            return edit_preset("scene-swap"), "sds"
     return edit_preset(task), method
 
 

@@ -7,6 +7,7 @@ from score3d.cameras import orbit
 from score3d.distill.guide.classifier_free import ClassifierFree
 from score3d.distill.guide.instruct_pix2pix import InstructPix2Pix
 from score3d.distill.guide.perp_neg import PerpNeg, perpendicular
+from score3d.distill.guide.source_negative import SourceNegative
 from score3d.prompts import Conditioning, PromptBook, opposite_weights
 from score3d.teachers.gaussian import GaussianTeacher
 
@@ -180,3 +181,26 @@ def test_what_a_guide_lacks_is_named(gaussian_teacher, noisy):
         InstructPix2Pix(2.0)(gaussian_teacher, *noisy, conditioning())
     with pytest.raises(ValueError, match="needs a picture"):
         InstructPix2Pix(2.0)(EditingTeacher(gaussian_teacher.mean, 0.3), *noisy, conditioning())
+    with pytest.raises(ValueError, match="have no source"):
+        SourceNegative(2.0)(gaussian_teacher, *noisy, conditioning())
+
+
+@pytest.mark.parametrize("s", [0.0, 1.0, 7.5])
+def test_the_source_is_half_of_the_negative_prompt(sided, noisy, s):
+    """e(y) + (s - 1) (e(y) - (e_u + e(y_src)) / 2), from three passes; float32 rounding."""
+    z_t, t = noisy
+    cond = Conditioning(
+        torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.3), source=torch.full((4, 1, 1), -0.7)
+    )
+    e, e_u, e_src = (sided.eps(z_t, t, v) for v in (cond.positive, cond.negative, cond.source))
+    got = SourceNegative(s)(sided, z_t, t, cond)
+    torch.testing.assert_close(got, e + (s - 1) * (e - (e_u + e_src) / 2), rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_change_it_is_guidance_of_half_the_scale(sided, noisy):
+    """y_src = y: s - 1 is halved."""
+    z_t, t = noisy
+    same = conditioning(source=torch.ones(4, 1, 1))
+    half = ClassifierFree(1 + (7.5 - 1) / 2)(sided, z_t, t, same)
+    got = SourceNegative(7.5)(sided, z_t, t, same)
+    torch.testing.assert_close(got, half, rtol=1e-5, atol=1e-5)

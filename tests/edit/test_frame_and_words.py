@@ -1,11 +1,14 @@
 """Coordinates there and back, and instructions put into words."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from score3d.config import ConfigError, load_config
 from score3d.edit.frame import Frame
+from score3d.edit.session import planned, suited
 from score3d.edit.words import changes, described
 from score3d.files.splats import Splats
 from score3d.teachers.base import PromptError
@@ -90,3 +93,35 @@ def test_what_is_asked_is_what_differs():
     source, target = WORLD.parse("a red car"), WORLD.parse("a shiny blue car")
     assert changes(source, target) == {"colour": "blue", "material": "shiny"}
     assert changes(source, WORLD.parse("a duck")) == {"noun": "duck"}
+
+
+@pytest.mark.parametrize(
+    ("task", "instruction", "source", "file", "method"),
+    [
+        ("scene", "make it blue", "a red car", "scene", "contrast"),
+        ("scene", "make it striped", "a red car", "scene", "contrast"),
+        ("scene", "turn it into a red duck", "a red car", "scene-swap", "sds"),
+        ("scene", "", "a red car", "scene", "contrast"),
+        ("image", "turn it into a red duck", "a red car", "image", "csd-edit"),
+    ],
+)
+def test_settings_suit_the_words(task, instruction, source, file, method):
+    preset, chosen = suited(task, instruction, source, "embedded", "cpu")
+    assert Path(preset).stem == file
+    assert chosen == method
+    load_config(preset, chosen)
+
+
+def test_the_twin_keeps_its_own_method(monkeypatch):
+    monkeypatch.setattr("score3d.edit.session.instructs", lambda config, device: True)
+    assert suited("scene", "make it blue", "", "embedded-instruct", "cpu")[1] == "csd-edit"
+
+
+def test_the_guide_of_an_edit_is_its_methods_own():
+    """A pair of descriptions replaces the picture that only instruct teachers are shown."""
+    words = {"edit": {"task": "scene", "instruction": "make it blue", "source": "a red car"}}
+    for method, guide in (("contrast", "source-negative"), ("csd-edit", "classifier-free")):
+        assert planned(load_config(None, method, None, words)).distill.guide == guide
+    nothing = {"edit": {"task": "scene", "instruction": "a blue car"}}
+    with pytest.raises(ConfigError, match="needs what is there now in words"):
+        planned(load_config(None, "contrast", None, nothing))
