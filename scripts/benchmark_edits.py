@@ -187,7 +187,7 @@ def run(number, kind, name, instruction, arguments, models):
     else:
         asked = summary["edit"]["judge"]["asked"]
         noun = asked.get("noun", made.noun)
-        found = fulfilment(before, after, noun, asked, judge, made.colour)
+        found = fulfilment(before, after, noun, asked, judge, made.colour, 0.8)
         if kind == "recolour" and "pixels" not in found:
             pixels = whole_pixels(before, after, start, views, asked["colour"])
             found |= {"pixels": pixels, "fulfilled": found["fulfilled"] and pixels >= HALF}

@@ -130,5 +130,6 @@ def judged(config: Config, teacher: Teacher, before: Any, after: Any) -> dict[st
     judge, name = measuring_judge()
     if target.relation or not asked or target.noun not in judge.nouns:
         return None
-    found = fulfilment(before, after, target.noun, asked, judge, source.colour)
+    background = config.output.background
+    found = fulfilment(before, after, target.noun, asked, judge, source.colour, background)
     return found | {"judged_by": name}

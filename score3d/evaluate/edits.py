@@ -58,12 +58,19 @@ def named_colours(pictures: NDArray[np.float32]) -> NDArray[np.str_]:
 
 
 def recoloured(
-    before: NDArray[np.float32], after: NDArray[np.float32], old: str, new: str
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    old: str,
+    new: str,
+    background: float | None = None,
 ) -> float | None:
     """Share, in [0,1], of the pixels of pictures [B,H,W,3] in [0,1] that had the colour called
     `old` before and have the one called `new` after; None where nothing had it. A judge may call
-    an ochre thing with blue spots blue; this does not."""
+    an ochre thing with blue spots blue; this does not. background: the gray level of pixels that
+    do not count, since a light gray is nearest to white."""
     was = named_colours(before) == old
+    if background is not None:
+        was &= np.abs(before - background).max(-1) > 1 / 255
     if not was.any():
         return None
     return float((named_colours(after)[was] == new).mean())
@@ -76,6 +83,7 @@ def fulfilment(
     asked: dict[str, str],
     judge: Judge,
     old_colour: str | None = None,
+    background: float | None = None,
 ) -> dict[str, Any]:
     """Whether the judge sees what was asked for, in pictures [B,H,W,3] in [0,1] before and after.
 
@@ -84,7 +92,7 @@ def fulfilment(
     after. "fulfilled" if after the edit each is said in at least three quarters of the views: what
     was asked for must be seen, and what it is must be kept (or, for a swap, be the new thing).
     old_colour: where a colour alone is asked for, what it was; then half of the pixels of that
-    colour must have the new one as well ("pixels": `recoloured`).
+    colour must have the new one as well ("pixels": `recoloured`, which see for background).
     """
     named = {"noun": noun} | asked
     scores = []
@@ -97,7 +105,7 @@ def fulfilment(
     fulfilled = bool(asked) and all(share >= MOST for share in scores[1].values())
     found: dict[str, Any] = {"asked": asked, "shares": shares, "fulfilled": fulfilled}
     if old_colour and "colour" in asked and "noun" not in asked:
-        share = recoloured(before, after, old_colour, asked["colour"])
+        share = recoloured(before, after, old_colour, asked["colour"], background)
         if share is not None:
             found |= {"pixels": share, "fulfilled": fulfilled and share >= HALF}
     return found

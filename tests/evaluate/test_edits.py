@@ -106,3 +106,13 @@ def test_the_motion_of_a_turning_ball_is_known():
     pictures = photograph(ball, first, 0.8)[0], photograph(ball, second, 0.8)[0]
     assert warp_error(*pictures, flow, visible) < 0.5 * warp_error(*pictures, 0 * flow, visible)
     assert not visible[0].any()
+
+
+def test_a_light_gray_background_is_not_the_white_thing():
+    before = np.full((1, 8, 8, 3), 0.8, np.float32)
+    before[:, 2:6, 2:6] = 0.97
+    after = before.copy()
+    after[:, 2:6, 2:6] = (0.05, 0.1, 0.8)
+    assert named_colours(before)[0, 0, 0] == "white"
+    assert recoloured(before, after, "white", "blue", background=0.8) == 1.0
+    assert recoloured(before, after, "white", "blue") == 0.25
