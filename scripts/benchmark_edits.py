@@ -164,10 +164,10 @@ def run(number, kind, name, instruction, arguments, models):
         if made.second:
             source = f"{source} with {made.second} {instruction.split()[-1]}"
     edit["source"] = source
-    preset, method = suited("scene", instruction, source, "embedded", "auto")
-    config = planned(
-        load_config(preset, arguments.method or method, arguments.overrides, {"edit": edit})
-    )
+    usual = suited("scene", instruction, source, arguments.teacher, "auto")
+    chosen = {"edit": edit, "teacher": {"name": usual.teacher}}
+    method = arguments.method or usual.method
+    config = planned(load_config(usual.file, method, arguments.overrides, chosen))
     out = arguments.out / f"{number:02d}-{name}"
     if not (out / "processor.json").exists():
         begun = time.process_time()
@@ -246,6 +246,7 @@ def report(rows, strips, results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", help="default: as `score3d edit scene`")
+    parser.add_argument("--teacher", help="default: as `score3d edit scene`")
     parser.add_argument("--real", type=Path, help="a folder of real models")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--only", type=int, nargs="+", help="numbers of edits, from 0")

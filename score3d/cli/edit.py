@@ -77,10 +77,10 @@ def configured(
     from score3d.edit.session import suited
 
     given = load_config(None, None, overrides, chosen)
-    file, usual = suited(
-        task, given.edit.instruction, given.edit.source, given.teacher.name, given.run.device
-    )
-    return load_config(file, method or usual, overrides, chosen)
+    named = given.teacher.name if method or "name" in given.teacher.model_fields_set else None
+    usual = suited(task, given.edit.instruction, given.edit.source, named, given.run.device)
+    chosen.setdefault("teacher", {}).setdefault("name", usual.teacher)
+    return load_config(usual.file, method or usual.method, overrides, chosen)
 
 
 @app.command()

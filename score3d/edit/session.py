@@ -17,25 +17,40 @@ from score3d.follow import Loop
 from score3d.loop import optimise_in_memory
 from score3d.prompts import PromptBook
 from score3d.teachers.base import PromptError, Teacher
-from score3d.teachers.embedded import World, load_world
+from score3d.teachers.embedded import INSTRUCT, World, load_world
 
-__all__ = ["Session", "judged", "looping", "open_session", "planned", "suited"]
+__all__ = ["Session", "Suited", "judged", "looping", "open_session", "planned", "suited"]
 
 
-def suited(task: str, instruction: str, source: str, teacher: str, device: str) -> tuple[str, str]:
-    """The file of settings and the method that an edit has when none is given: another thing
-    ("turn it into a cat") needs other settings than a new look of the same, and teachers that
-    take instructions are not told what is there. Raises ConfigError, TeacherError."""
-    options = {"teacher": {"name": teacher}, "run": {"device": device}}
-    config = load_config(None, None, None, options)
-    told = instructs(config, build.build_device(device))
-    method = "contrast" if task == "scene" and not told else "csd-edit"
-    if task == "scene" and teacher == "embedded" and instruction.strip() and source.strip():
+@dataclass(frozen=True)
+class Suited:
+    """What an edit has when nothing is given: the file of settings, the method, the teacher."""
+
+    file: str
+    method: str
+    teacher: str
+
+
+def suited(task: str, instruction: str, source: str, teacher: str | None, device: str) -> Suited:
+    """What suits a task and its words. Another thing ("turn it into a cat") needs other settings
+    than a new look of the same, and teachers that take instructions are not told what is there.
+    teacher: None if none was chosen: then materials are left to the embedded teacher's twin, which
+    paints them better. Raises ConfigError, PromptError, TeacherError."""
+    name = teacher or "embedded"
+    options = {"teacher": {"name": name}, "run": {"device": device}}
+    told = instructs(load_config(None, None, None, options), build.build_device(device))
+    if task != "scene" or told:
+        ours = task == "scene" and build.is_our_twin(name)
+        return Suited(edit_preset(task), "instruct" if ours else "csd-edit", name)
+    if name == "embedded" and instruction.strip() and source.strip():
         world = load_world()
-        goal = world.parse(described(instruction, source, world))
-        if goal.noun != world.parse(source).noun:
-            return edit_preset("scene-swap"), "sds"
-    return edit_preset(task), method
+        there = world.parse(source)
+        asked = changes(there, world.parse(described(instruction, source, world)))
+        if "noun" in asked:
+            return Suited(edit_preset("scene-swap"), "sds", name)
+        if "material" in asked and teacher is None:
+            return Suited(edit_preset(task), "instruct", INSTRUCT)
+    return Suited(edit_preset(task), "contrast", name)
 
 
 def planned(config: Config) -> Config:

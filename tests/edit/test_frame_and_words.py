@@ -96,25 +96,22 @@ def test_what_is_asked_is_what_differs():
 
 
 @pytest.mark.parametrize(
-    ("task", "instruction", "source", "file", "method"),
+    ("task", "instruction", "teacher", "found"),
     [
-        ("scene", "make it blue", "a red car", "scene", "contrast"),
-        ("scene", "make it striped", "a red car", "scene", "contrast"),
-        ("scene", "turn it into a red duck", "a red car", "scene-swap", "sds"),
-        ("scene", "", "a red car", "scene", "contrast"),
-        ("image", "turn it into a red duck", "a red car", "image", "csd-edit"),
+        ("scene", "make it blue", None, ("scene", "contrast", "embedded")),
+        ("scene", "make it striped", None, ("scene", "instruct", "embedded-instruct")),
+        ("scene", "make it striped", "embedded", ("scene", "contrast", "embedded")),
+        ("scene", "make it blue", "embedded-instruct", ("scene", "instruct", "embedded-instruct")),
+        ("scene", "turn it into a red duck", None, ("scene-swap", "sds", "embedded")),
+        ("scene", "", None, ("scene", "contrast", "embedded")),
+        ("image", "turn it into a red duck", None, ("image", "csd-edit", "embedded")),
+        ("image", "make it blue", "embedded-instruct", ("image", "csd-edit", "embedded-instruct")),
     ],
 )
-def test_settings_suit_the_words(task, instruction, source, file, method):
-    preset, chosen = suited(task, instruction, source, "embedded", "cpu")
-    assert Path(preset).stem == file
-    assert chosen == method
-    load_config(preset, chosen)
-
-
-def test_the_twin_keeps_its_own_method(monkeypatch):
-    monkeypatch.setattr("score3d.edit.session.instructs", lambda config, device: True)
-    assert suited("scene", "make it blue", "", "embedded-instruct", "cpu")[1] == "csd-edit"
+def test_settings_suit_the_words(task, instruction, teacher, found):
+    usual = suited(task, instruction, "a red car", teacher, "cpu")
+    assert (Path(usual.file).stem, usual.method, usual.teacher) == found
+    load_config(usual.file, usual.method)
 
 
 def test_the_guide_of_an_edit_is_its_methods_own():
