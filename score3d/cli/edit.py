@@ -24,8 +24,8 @@ Source = Annotated[str | None, typer.Option("--source", help='What is there now:
 Method = Annotated[
     str | None,
     typer.Option(
-        help="contrast (default for scenes), csd-edit (default for the rest and for teachers that "
-        "take instructions), dds, pds, sds, dataset-update, or a .toml file."
+        help="contrast (default for scenes), instruct (default for scenes with embedded-instruct), "
+        "csd-edit (default for the rest), dds, pds, sds, dataset-update, or a .toml file."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")]
