@@ -44,6 +44,7 @@ PROMPTS = (
     "a purple vase", "a gray rocket",
 )  # fmt: skip
 SINGLE = "views.layout=single"
+AS_LONG = 1.2  # times SDS's step
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ ARMS: dict[str, Arm] = {
     "sds, 4 noises": Arm(settings=("distill.noises_per_view=4",)),
     "vsd, 3 particles": Arm("vsd", ("run.particles=3",), control="vsd", budgets=STEPS),
     "reward of 2": Arm("reward-sds-one-step", ("distill.noises_per_view=2",), budgets=STEPS,
-                       prompts=6),
-    "reward of 4": Arm("reward-sds-one-step", control="sds, 4 noises", prompts=6),
+                       prompts=4),
+    "reward of 4": Arm("reward-sds-one-step", control="sds, 4 noises", prompts=4),
     "reward of 8": Arm("reward-sds-one-step", ("distill.noises_per_view=8",), budgets=STEPS,
                        control="sds, 4 noises", prompts=4),
     "reward, 15 times": Arm("reward-sds", control="sds, 4 noises", budgets=SECONDS),
@@ -271,7 +272,7 @@ def report(args: argparse.Namespace, cells: Cells) -> None:
         figures = {} if held is None else {k: against(row, held, k) for k in FIGURES}
         kept = {"steps": row["steps"], "runs": len(row["runs"]), "missing": row["missing"]}
         rows.append({"arm": name, "budget": budget, "control": control, **kept, "figures": figures})
-    best = ranking(table)
+    best = ranking(table, step_seconds(args, cells))
     judge = Assessor(load_world()).judged_by
     notes = [
         f"`scripts/benchmark_runs.py {' '.join(sys.argv[1:])}`, preset {args.preset}",
@@ -300,15 +301,15 @@ def _held(table: dict, control: str, budget: str) -> dict | None:
     return table.get((control, budget)) or table.get((control, "steps"))
 
 
-def ranking(table: dict[tuple[str, str], dict]) -> list[dict]:
+def ranking(table: dict[tuple[str, str], dict], ratios: dict[str, float]) -> list[dict]:
     """Arms at SDS's time, best first: by the mean of the shares of views with the right shape and
-    colour and of the silhouette IoU. Only complete arms; sided nouns count by `sides`, too."""
-    out = []
+    colour and of the silhouette IoU. Only complete arms on all prompts, and at equal steps only
+    those whose steps take no more than AS_LONG of SDS's; sided nouns count by `sides`, too."""
+    out, full = [], max((len(row["runs"]) for row in table.values()), default=0)
     for (name, budget), row in table.items():
-        if row["missing"] or not row["runs"]:
+        if row["missing"] or not row["runs"] or len(row["runs"]) < full:
             continue
-        alike = budget == "seconds" or "seconds" not in ARMS[name].budgets
-        if not alike:
+        if budget == "steps" and ratios[name] > AS_LONG:
             continue
         scores = np.array([_score(r) for r in row["runs"].values()])
         picks = np.random.default_rng(0).integers(len(scores), size=(2000, len(scores)))

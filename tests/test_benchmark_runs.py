@@ -52,6 +52,24 @@ def test_coupled_edits_are_held_against_independent_ones(tmp_path):
     assert noise.verdict == "inconclusive"
 
 
+def test_ranked_is_what_is_complete_and_takes_as_long():
+    run = {"shape": 0.8, "colour": 0.9, "iou": 0.7}
+    runs = {("a", 0): run, ("a", 1): run}
+    better = {k: r | {"shape": 1.0} for k, r in runs.items()}
+    table = {
+        ("sds", "steps"): {"steps": 120, "missing": 0, "runs": runs},
+        ("ssd", "steps"): {"steps": 120, "missing": 0, "runs": better},
+        ("vsd", "steps"): {"steps": 120, "missing": 0, "runs": better},  # three times as long
+        ("vsd", "seconds"): {"steps": 40, "missing": 0, "runs": runs},
+        ("csd", "steps"): {"steps": 120, "missing": 1, "runs": better},
+        ("upgrad", "steps"): {"steps": 120, "missing": 0, "runs": {("a", 0): run}},  # fewer prompts
+    }
+    ratios = {"sds": 1.0, "ssd": 1.1, "vsd": 3.0, "csd": 1.0, "upgrad": 1.0}
+    found = benchmark_runs.ranking(table, ratios)
+    assert [(r["arm"], r["steps"]) for r in found] == [("ssd", 120), ("sds", 120), ("vsd", 40)]
+    assert found[0]["score"] == pytest.approx((1.0 + 0.9 + 0.7) / 3)
+
+
 def test_there_are_eleven_claims_and_each_says_what_is_missing(tmp_path):
     found = claims(Results(tmp_path, lambda *a: None))
     assert len(found) == 11
