@@ -19,6 +19,7 @@ Tensors may be on any device; visibility is found on the CPU.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,31 @@ from torch import Tensor
 from score3d.render.threads import run
 from score3d.render.visibility import fill_nearest, outline_pairs
 
-__all__ = ["MeshRaster", "face_neighbours", "rasterize_mesh"]
+__all__ = ["MeshRaster", "face_neighbours", "rasterize_mesh", "rows"]
+
+
+class _Rows(torch.autograd.Function):
+    """values[index] along the first axis."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.shape = values.shape
+        return values[index]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (index,), width = ctx.saved_tensors, ctx.shape[1:].numel()
+        out = grads[0].new_zeros(ctx.shape)
+        places = index.reshape(-1, 1) * width + torch.arange(width, device=index.device)
+        out.view(-1).index_add_(0, places.reshape(-1), grads[0].reshape(-1))
+        return out, None
+
+
+def rows(values: Tensor, index: Tensor) -> Tensor:
+    """values[index] of values [N,...] at index [...], with a gradient that is summed in order: that
+    of plain indexing is not the same from run to run when several threads add it up."""
+    return _Rows.apply(values, index)
 
 
 def face_neighbours(faces: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,7 +94,7 @@ class MeshRaster:
 
     def interpolate(self, values: Tensor) -> Tensor:
         """Values [V,C] of the corners at the samples, [P,C]."""
-        return (self.weights[..., None] * values[self.corner]).sum(1)
+        return (self.weights[..., None] * rows(values, self.corner)).sum(1)
 
     def picture(self, values: Tensor) -> Tensor:
         """[B,C,H,W] of values [P,C] at the samples, zero where no face is, outlines blended."""
@@ -82,8 +107,8 @@ class MeshRaster:
             weight = beyond.abs()
             # a sample between several outlines is never more than replaced
             total = torch.zeros_like(base[:, 0]).index_add(0, target, weight)
-            weight = weight / total.clamp(min=1)[target]
-            change = weight[:, None] * (base[source] - base[target])
+            weight = weight / rows(total.clamp(min=1), target)
+            change = weight[:, None] * (rows(base, source) - rows(base, target))
             base = base + torch.zeros_like(base).index_add(0, target, change)
         shape = (self.views, self.height, self.width, values.shape[1])
         return base.view(shape).permute(0, 3, 1, 2)
@@ -115,7 +140,7 @@ def rasterize_mesh(
     centre = torch.stack([sample % width, sample // width % height], 1).to(vertices) + 0.5
     ray = (centre - middle[view]) / focal[view]
     # relative to the ray, where products of small numbers lose no digits
-    triangle = local.reshape(-1, 3)[view[:, None] * v + corner]
+    triangle = rows(local.reshape(-1, 3), view[:, None] * v + corner)
     flat = triangle[..., :2] - triangle[..., 2:] * ray[:, None]
     areas = torch.stack(
         [flat[:, i, 0] * flat[:, j, 1] - flat[:, i, 1] * flat[:, j, 0]
@@ -125,7 +150,7 @@ def rasterize_mesh(
     depth = (weights * triangle[..., 2]).sum(1)
     inner, outer, ends, axis = pairs[:, 0], pairs[:, 1], pairs[:, 2:4], pairs[:, 4]
     which = inner // (width * height)
-    at = local.reshape(-1, 3)[which[:, None] * v + ends]
+    at = rows(local.reshape(-1, 3), which[:, None] * v + ends)
     at = at[..., :2] / at[..., 2:] * focal[which][:, None] + middle[which][:, None]
     along = torch.where(axis[:, None] == 0, at[..., 0], at[..., 1])
     across = torch.where(axis[:, None] == 0, at[..., 1], at[..., 0])

@@ -20,7 +20,7 @@ from score3d.draw import Draw
 from score3d.files.splats import Splats
 from score3d.files.surfels import SurfelError, sample_mesh
 from score3d.files.tetrahedra import TetrahedralField, lattice, march_tetrahedra
-from score3d.render.mesh_raster import MeshRaster, face_neighbours, rasterize_mesh
+from score3d.render.mesh_raster import MeshRaster, face_neighbours, rasterize_mesh, rows
 from score3d.scenes.base import Render
 from score3d.scenes.levels import LEVELS, adam_state, level_side, level_sum, load_adam, look_up
 
@@ -194,8 +194,8 @@ class MeshScene:
         edges, faces, neighbours = self._topology
         a, b = edges.unbind(1)
         points = self.points + self._moved()
-        near, far = distance[a, None], distance[b, None]
-        vertices = (points[a] * far - points[b] * near) / (far - near).clamp(min=1e-12)
+        near, far = rows(distance, a)[:, None], rows(distance, b)[:, None]
+        vertices = (rows(points, a) * far - rows(points, b) * near) / (far - near).clamp(min=1e-12)
         surface = _Surface(vertices, faces, neighbours, _normals(vertices, faces))
         if "sdf.2" not in self.parameters():
             self._kept = surface  # nothing will move it
@@ -273,14 +273,14 @@ class MeshScene:
         if o.smooth:
             across = torch.from_numpy(surface.neighbours).to(faces)
             n = normalize(_crosses(vertices, faces), dim=1, eps=1e-12)
-            cosine = (n[:, None] * n[across.clamp(min=0)]).sum(2)
+            cosine = (n[:, None] * rows(n, across.clamp(min=0))).sum(2)
             total = total + o.smooth * (1 - cosine)[across >= 0].mean()
         if o.laplacian:
             around = torch.zeros_like(vertices)
             number = torch.zeros_like(vertices[:, :1])
             for k in range(3):  # each edge belongs to two faces, in opposite directions
                 at, to = faces[:, k], faces[:, (k + 1) % 3]
-                around = around.index_add(0, at, vertices[to])
+                around = around.index_add(0, at, rows(vertices, to))
                 number = number.index_add(0, at, torch.ones_like(number[:1]).expand(len(at), 1))
             away = (around / number.clamp(min=1) - vertices) / self.cell
             total = total + o.laplacian * away.square().sum(1).mean()
@@ -341,7 +341,7 @@ class MeshScene:
 
 def _crosses(vertices: Tensor, faces: Tensor) -> Tensor:
     """Outward normals of faces [F,3], twice as long as the faces' areas."""
-    a, b, c = vertices[faces].unbind(1)
+    a, b, c = rows(vertices, faces).unbind(1)
     return torch.linalg.cross(b - a, c - a)
 
 
