@@ -149,26 +149,20 @@ def _gaussians_with(
         cap=s.cap,
         min_opacity=s.min_opacity,
     )
-    steps, geometry = config.run.steps, _wants_geometry(config)
+    steps, geometry = config.run.steps, config.distill.wants_geometry
     return GaussianScene(options, adaptation, steps, seed, device, geometry=geometry, **what)
-
-
-def _wants_geometry(config: Config) -> bool:
-    d = config.distill
-    by_depth = d.baseline == "stein" and d.stein_phi != "silhouette"
-    return d.noise == "consistent" or d.consistency != "none" or by_depth
 
 
 def _nerf(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     options = NerfOptions(**config.nerf.model_dump(), bound=config.scene.bound)
     field = starting_field(config.scene.start)
-    return NerfScene(options, seed, device, _wants_geometry(config), field=field)
+    return NerfScene(options, seed, device, config.distill.wants_geometry, field=field)
 
 
 def _mesh(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     o = MeshOptions(**config.mesh.model_dump(), bound=config.scene.bound)
     field = starting_tetrahedra(config.scene.start, o.cells, o.bound, o.texture)
-    return MeshScene(o, seed, device, _wants_geometry(config), field=field)
+    return MeshScene(o, seed, device, config.distill.wants_geometry, field=field)
 
 
 def _image(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:

@@ -112,6 +112,12 @@ class Distill(_Section):
             raise ValueError("t_min must be below t_max and t_max_end")
         return self
 
+    @property
+    def wants_geometry(self) -> bool:
+        """Whether a slot looks at the depth of the renders."""
+        by_depth = self.baseline == "stein" and self.stein_phi != "silhouette"
+        return self.noise == "consistent" or self.consistency != "none" or by_depth
+
 
 class Views(_Section):
     count: int = Field(default=4, ge=1)
