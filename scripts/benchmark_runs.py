@@ -279,7 +279,14 @@ def report(args: argparse.Namespace, cells: Cells) -> None:
         f"teacher {cells.teacher}; {args.prompts} prompts, seeds 0 to {args.seeds - 1}; judged by "
         f"the {judge}",
         "equal steps: as many as the preset has; equal seconds: as long as SDS takes for them",
+        "not run or not complete: "
+        + (", ".join(f"{n} ({b})" for (n, b), row in table.items() if row["missing"]) or "nothing"),
     ]
+    for kind in ("variance", "agreement"):
+        found = Results(args.inputs, lambda *a: None).read(kind)
+        if found and found["teacher"] != cells.teacher:
+            prompts = ", ".join(found["settings"]["prompts"])
+            notes.append(f"{kind} is of another teacher, {found['teacher']}, on {prompts}")
 
     def compare(arm: str, control: str, figure: str, budget: str) -> dict | None:
         own, held = table.get((arm, budget)), _held(table, control, budget)
