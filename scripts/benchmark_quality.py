@@ -20,7 +20,7 @@ from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.ply import read_ply
 from score3d.files.splats import Splats
 from score3d.generate import generate
-from score3d.recipes import load_recipe, recipe_names
+from score3d.recipes import load_recipe
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
 from score3d.teachers.embedded import load_world
@@ -184,7 +184,7 @@ if __name__ == "__main__":
     parser.add_argument("prompts", nargs="*")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--loss", default="sds")
-    parser.add_argument("--recipe", choices=recipe_names(), help="in stages")
+    parser.add_argument("--recipe", help="in stages: a name that ships or a .toml file")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
