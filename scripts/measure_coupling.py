@@ -51,11 +51,11 @@ SIDE, FRAMES, TURN = 64, 16, 6.0  # pixels; frames of a video; degrees between t
 ARMS = ("csd", "independent")
 
 
-def settings(kind, noun, seed, overrides):
+def settings(kind, noun, seed, overrides, method):
     words = {"source": f"a red {noun}", "instruction": f"make it {COLOUR}"}
     words |= {"task": kind, "input": "-"}
     given = [f"run.seed={seed}", f"run.steps={STEPS[kind]}", *overrides]
-    return planned(load_config(edit_preset(kind), "csd-edit", given, {"edit": words}))
+    return planned(load_config(edit_preset(kind), method, given, {"edit": words}))
 
 
 def spread(before, after):
@@ -70,9 +70,9 @@ def between_frames(frames, flows):
     return float(np.sqrt(np.mean([warp_error(a, b, *flow) ** 2 for a, b, flow in pairs])))
 
 
-def run(kind, noun, seed, arm, overrides):
+def run(kind, noun, seed, arm, overrides, method):
     """Figures of one edit, and pictures before and after [B,64,64,3]."""
-    config = settings(kind, noun, seed, overrides)
+    config = settings(kind, noun, seed, overrides, method)
     session = open_session(config, angles=kind == "scene")
     rule = session.rule if arm == "csd" else replace(session.rule, couple=independent)
     session = replace(session, rule=rule)
@@ -168,6 +168,7 @@ def main():
     parser.add_argument("--what", choices=KINDS, nargs="+", default=list(KINDS))
     parser.add_argument("--nouns", nargs="+", default=list(NOUNS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--method", default="csd-edit")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("docs/results/coupling"))
     arguments = parser.parse_args()
@@ -184,7 +185,9 @@ def main():
                     key = {"kind": kind, "noun of it": noun, "seed": seed, "arm": arm}
                     if tuple(key.values()) in done:
                         continue
-                    row, before, after = run(kind, noun, seed, arm, arguments.overrides)
+                    row, before, after = run(
+                        kind, noun, seed, arm, arguments.overrides, arguments.method
+                    )
                     rows.append(key | row)
                     print(*(f"{v:.4f}" if isinstance(v, float) else v for v in rows[-1].values()),
                           flush=True)  # fmt: skip

@@ -20,7 +20,8 @@ from score3d.edit.picture import canvas_task, looked_at, summary_of
 from score3d.edit.session import Session, judged, open_session
 from score3d.edit.windows import load_window, save_window
 from score3d.evaluate.judge import Judge
-from score3d.evaluate.motion import estimated_flow, warp_error
+from score3d.evaluate.motion import estimated_flow, feature_distance, warp_error
+from score3d.evaluate.two_tower import TwoTower
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.video import Film, frames_of, writing_film
@@ -148,7 +149,8 @@ class _Seen:
 
     def __init__(self) -> None:
         self.shown: tuple[list[Any], list[Any]] = ([], [])
-        self.pairs: list[tuple[float, float]] = []
+        self.pairs: list[tuple[float, ...]] = []
+        self.model = TwoTower()
 
     def add(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> None:
         for k in (0, len(before) // 2):
@@ -161,13 +163,14 @@ class _Seen:
                     _smaller(p, PAIR_SIDE) for p in (*before[k : k + 2], *after[k : k + 2])
                 )
                 flow, visible = estimated_flow(a, b)
-                self.pairs.append(
-                    (warp_error(a, b, flow, visible), warp_error(c, d, flow, visible))
-                )
+                warps = warp_error(a, b, flow, visible), warp_error(c, d, flow, visible)
+                features = feature_distance(a, b, self.model), feature_distance(c, d, self.model)
+                self.pairs.append((*warps, *features))
 
     def figures(self) -> dict[str, Any]:
-        before, after = np.nanmean(np.array(self.pairs), 0)
-        return {"warp_error_before": float(before), "warp_error": float(after)}
+        names = ("warp_error_before", "warp_error", "feature_distance_before", "feature_distance")
+        means = np.nanmean(np.array(self.pairs), 0)
+        return {name: float(mean) for name, mean in zip(names, means, strict=True)}
 
 
 def _smaller(picture: NDArray[np.float32], side: int) -> NDArray[np.float32]:

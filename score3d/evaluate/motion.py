@@ -1,13 +1,15 @@
 """Whether frames that belong together change together."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from score3d.cameras import Cameras
+from score3d.evaluate.two_tower import TwoTower
 from score3d.files.splats import Splats
 from score3d.scenes.photograph import depth_pictures
 
-__all__ = ["estimated_flow", "geometry_flow", "warp_error", "warped"]
+__all__ = ["estimated_flow", "feature_distance", "geometry_flow", "warp_error", "warped"]
 
 AGREEMENT = 1.0  # pixels by which there and back may differ before a pixel counts as hidden
 SAME_PLACE = 0.03  # world units by which two views' surface points may differ
@@ -44,6 +46,17 @@ def warp_error(
     if not valid.any():
         return float("nan")
     return float(np.sqrt(np.mean((first[valid] - found[valid]) ** 2)))
+
+
+def feature_distance(
+    first: NDArray[np.floating], second: NDArray[np.floating], model: TwoTower
+) -> float:
+    """1 - cosine, in [0,2], of the vectors that a model has of two frames [H,W,3] in [0,1]: what
+    is called frame consistency when CLIP's vectors are taken. Unlike `warp_error` it needs no
+    motion and is blind to what the model does not look at."""
+    rgb = [torch.from_numpy(np.ascontiguousarray(f)).permute(2, 0, 1) for f in (first, second)]
+    a, b = model.embed(torch.stack(rgb).float())
+    return float(1 - a @ b)
 
 
 def estimated_flow(

@@ -74,6 +74,8 @@ def test_count_rate_size_and_sound_are_kept(tmp_path, ending, size):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["edit"]["frames"] == 20
     assert summary["edit"]["warp_error"] < 0.2
+    assert 0 <= summary["edit"]["feature_distance_before"] < 0.5
+    assert 0 <= summary["edit"]["feature_distance"] < 0.5
     assert (tmp_path / "run" / "contact_sheet.png").exists()
     beside = inspect_film(tmp_path / "run" / "comparison.mp4")
     assert (beside.width, beside.height, beside.rate) == (2 * size[1], size[0], before.rate)

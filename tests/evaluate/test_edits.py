@@ -7,9 +7,12 @@ import torch
 from score3d.cameras import orbit
 from score3d.evaluate.edits import fulfilment, named_colours, recoloured
 from score3d.evaluate.judge import Verdict
-from score3d.evaluate.motion import geometry_flow, warp_error
+from score3d.evaluate.motion import feature_distance, geometry_flow, warp_error
+from score3d.evaluate.two_tower import TwoTower
 from score3d.scenes.photograph import photograph
 from score3d.world.palette import COLOURS, sample_colour
+from score3d.world.raster import render_shape
+from score3d.world.shapes import build
 from tests.edit.conftest import make_ball
 
 VIEWS = np.zeros((8, 4, 4, 3), np.float32)
@@ -116,3 +119,15 @@ def test_a_light_gray_background_is_not_the_white_thing():
     assert named_colours(before)[0, 0, 0] == "white"
     assert recoloured(before, after, "white", "blue", background=0.8) == 1.0
     assert recoloured(before, after, "white", "blue") == 0.25
+
+
+def test_feature_distance_grows_with_what_a_frame_shows():
+    """Zero of a frame with itself; a small turn is nearer than another colour."""
+    shape = build("mug", "red", np.random.default_rng(3))
+    cameras = orbit(torch.tensor([30.0, 36.0]), torch.tensor([15.0, 15.0]), 2.0, 40.0, 64, 64)
+    light = (0.54, 0.27, 0.22, np.array([0.3, 0.8, 0.52]))
+    first, turned = render_shape(shape, cameras, np.full((2, 3), 0.8), light)[0]
+    model = TwoTower()
+    assert abs(feature_distance(first, first, model)) < 1e-5  # float32 of a sum of 128 squares
+    other = feature_distance(first, first[..., ::-1], model)
+    assert feature_distance(first, turned, model) < 0.5 * other
