@@ -221,7 +221,9 @@ class EditSection(_Section):
     """What is edited, for runs of `score3d edit`. input: a file or run folder. source: what it
     shows, in words. instruction: the prompt as it was given. region: "" or box:..., sphere:...,
     mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
-    frames of a film. check_after: steps after which the edit must show."""
+    frames of a film. check_after: steps after which the edit must show. where: of pictures,
+    panoramas and films, what may change: all of it, or only what the teacher sees the words are
+    about."""
 
     task: Literal["", "scene", "image", "panorama", "video"] = ""
     input: str = ""
@@ -233,6 +235,7 @@ class EditSection(_Section):
     window: int = Field(default=16, ge=2, le=256)
     overlap: int = Field(default=4, ge=0)
     check_after: int = Field(default=5, ge=1)
+    where: Literal["words", "all"] = "words"
 
 
 class Output(_Section):

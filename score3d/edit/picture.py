@@ -17,6 +17,7 @@ from score3d.edit.moved import Moved
 from score3d.edit.original import Original
 from score3d.edit.parent import parent_of
 from score3d.edit.session import Session, judged, looping, open_session
+from score3d.edit.where import disagreement
 from score3d.evaluate.edits import psnr
 from score3d.evaluate.seams import seam_energy
 from score3d.files.atomic import write_text
@@ -80,6 +81,10 @@ def canvas_task(
     scene, still = (
         CanvasScene(batch, side, config.scene.image_lr, layout, device) for _ in range(2)
     )
+    if config.edit.where == "words":
+        scene.where = disagreement(
+            still, session.teacher, session.prompts, session.source, config.run.seed
+        )
     spec = build.build_spec(config, session.teacher)
     task = Task(
         scene, session.teacher, session.prompts, session.rule, spec,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from score3d.cameras import Cameras
+from score3d.cameras import Cameras, orbit
 from score3d.draw import Draw
 from score3d.files.splats import Splats
 from score3d.scenes.base import Render
@@ -49,6 +49,7 @@ class CanvasScene:
         small = functional.interpolate(self.source, self.size, mode="area")
         self.seen = small if scale < 1 else self._resized(self.source, self.size)
         self.change = torch.nn.Parameter(torch.zeros_like(self.seen))
+        self.where: Tensor | None = None  # [F,1,h,w] in [0,1]: the share of the change that shows
         self.optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Adam:
@@ -84,19 +85,60 @@ class CanvasScene:
 
     def render(self, views: Cameras, background: Tensor) -> Render:
         """[B,3,side,side]; opaque, so the background does not matter."""
-        edited = _changed(self.seen, self.change)
+        edited = _changed(self.seen, self._shown())
         rows = []
         for azimuth in views.azimuth.tolist():
             if self.layout == "frames":
-                picture = edited[int(azimuth % 360.0 / 360.0 * len(edited))]
-                down, right = self.side - self.size[0], self.side - self.size[1]
-                around = (right // 2, right - right // 2, down // 2, down - down // 2)
+                picture = edited[self._frame(azimuth)]
+                left, top = self._margins()
+                right, down = self.side - self.size[1] - left, self.side - self.size[0] - top
+                around = (left, right, top, down)
                 rows.append(functional.pad(picture[None], around, mode="replicate")[0])
             else:
-                columns = (self.offset(azimuth) + torch.arange(self.side)) % self.size[1]
-                rows.append(edited[0, :, :, columns.to(edited.device)])
+                rows.append(edited[0, :, :, self._columns(azimuth).to(edited.device)])
         rgb = torch.stack(rows)
         return Render(rgb, torch.ones_like(rgb[:, :1]), {})
+
+    def _shown(self) -> Tensor:
+        return self.change if self.where is None else self.change * self.where
+
+    def _frame(self, azimuth: float) -> int:
+        return int(azimuth % 360.0 / 360.0 * len(self.source))
+
+    def _margins(self) -> tuple[int, int]:
+        """Columns on the left and rows on top that make a frame square."""
+        return (self.side - self.size[1]) // 2, (self.side - self.size[0]) // 2
+
+    def _columns(self, azimuth: float) -> Tensor:
+        return (self.offset(azimuth) + torch.arange(self.side)) % self.size[1]
+
+    def cover(self) -> Cameras:
+        """Views that between them show everything: each frame once, a panorama about twice."""
+        if self.layout == "frames":
+            azimuth = (torch.arange(len(self)) + 0.5) * (360.0 / len(self))
+        else:
+            count = max(2, -(-2 * self.size[1] // self.side))
+            # of a strip also the very end, which a ring does not have
+            step = 360.0 / count if self.layout == "ring" else 359.99 / (count - 1)
+            azimuth = torch.arange(count) * step
+        return orbit(azimuth, torch.zeros(len(azimuth)), 2.0, 40.0, self.side, self.side)
+
+    def laid_back(self, views: Cameras, maps: Tensor) -> Tensor:
+        """[F,C,h,w]: at each pixel the mean of what `maps` [B,C,side,side] have for it, where
+        map i belongs to what view i shows; 0 where no view looks."""
+        total = maps.new_zeros(len(self), maps.shape[1], *self.size)
+        seen = maps.new_zeros(len(self), 1, *self.size)
+        left, top = self._margins()
+        for azimuth, one in zip(views.azimuth.tolist(), maps, strict=True):
+            if self.layout == "frames":
+                k = self._frame(azimuth)
+                total[k] += one[:, top : top + self.size[0], left : left + self.size[1]]
+                seen[k] += 1
+            else:
+                columns = self._columns(azimuth).to(maps.device)
+                total[0, :, :, columns] += one
+                seen[0, :, :, columns] += 1
+        return total / seen.clamp(min=1)
 
     def regulariser(self, view: Render) -> Tensor:
         return self.change.new_zeros(())
@@ -134,10 +176,11 @@ class CanvasScene:
     def pictures(self) -> NDArray[np.float32]:
         """The edited pictures [F,H,W,3] in [0,1], at the size of the source."""
         count, _, height, width = self.source.shape
+        shown = self._shown()
         found = np.empty((count, height, width, 3), np.float32)
         for k in range(count):  # one at a time: frames can be large
             source = self.source[k : k + 1]
-            change = self._resized(self.change[k : k + 1], (height, width))
+            change = self._resized(shown[k : k + 1], (height, width))
             rgb = torch.where(change == 0, source, _changed(source, change))
             found[k] = rgb[0].permute(1, 2, 0).float().cpu().numpy()
         return found

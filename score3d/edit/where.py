@@ -1,0 +1,58 @@
+"""Which pixels of a picture an edit is about, by the teacher itself.
+
+A teacher asked for "a yellow mushroom" and for "a red mushroom" disagrees with itself on the cap
+and nowhere else (DiffEdit, Couairon et al. 2022, arXiv 2210.11427, section 3.2). Its mask is
+binary; this one is soft, since insides of things disagree half as much as their outlines.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from score3d.prompts import PromptBook
+from score3d.scenes.canvas import CanvasScene
+from score3d.teachers.base import Teacher
+
+__all__ = ["disagreement"]
+
+DRAWS, TIMES = 6, (0.5, 0.8)
+# Of the 99th percentile: below the first nothing may change, from the second on everything.
+LEAST, WHOLE = 0.1, 0.3
+BATCH = 8  # windows asked about at once
+
+
+@torch.no_grad()
+def disagreement(
+    scene: CanvasScene, teacher: Teacher, prompts: PromptBook, source: PromptBook, seed: int
+) -> Tensor:
+    """How much each pixel of the small canvas may change, [F,1,h,w] in [0,1].
+
+    The mean absolute difference over channels, of `DRAWS` draws with times in `TIMES`, between
+    the teacher's noise for the goal and for what is there (for the empty prompt, of teachers that
+    take instructions), as latents of windows that cover the canvas twice.
+    """
+    told = "instruct" in teacher.capabilities
+    views, device = scene.cover(), scene.seen.device
+    gen = torch.Generator().manual_seed(seed)
+    total = torch.zeros(len(scene), 1, *scene.size, device=device)
+    for time in torch.linspace(*TIMES, DRAWS):
+        # one noise for all windows: neighbours should not differ by chance
+        eps = torch.randn(1, *teacher.latent_shape, generator=gen).to(device)
+        maps = []
+        for first in range(0, len(views), BATCH):
+            some = views[first : first + BATCH].to(device)
+            rgb = scene.render(some, scene.seen).rgb
+            z = teacher.encode(rgb)
+            t = time.expand(len(z)).to(device)
+            alpha, sigma = teacher.schedule.alpha_sigma(t, z)
+            cond = prompts.at(some)
+            there = cond.negative if told else source.at(some).positive
+            image = teacher.condition(rgb) if told else None  # type: ignore[attr-defined]
+            goal, now = (
+                teacher.eps(alpha * z + sigma * eps, t, e, image) for e in (cond.positive, there)
+            )
+            gap = (goal - now).abs().mean(1, keepdim=True)
+            maps.append(functional.interpolate(gap, (scene.side, scene.side), mode="bilinear"))
+        total += scene.laid_back(views, torch.cat(maps))
+    share = total / torch.quantile(total.flatten()[:: 1 + total.numel() // 10**6], 0.99)
+    return ((share - LEAST) / (WHOLE - LEAST)).clamp(0, 1)
