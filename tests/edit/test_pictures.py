@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
+from score3d.cameras import orbit
 from score3d.config import ConfigError, edit_preset, load_config
 from score3d.draw import DrawSpec, draw_at
 from score3d.edit.picture import edit_picture, read_picture, windows
 from score3d.edit.session import planned
+from score3d.edit.where import disagreement
 from score3d.evaluate.seams import seam_energy
+from score3d.prompts import PromptBook
 from score3d.runs.folder import RunFolder
 from score3d.scenes.canvas import CanvasScene
+from score3d.teachers.embedded import EmbeddedTeacher
+from score3d.world.raster import render_shape
+from score3d.world.shapes import build
 
 
 def noise(frames, height, width, seed=0):
@@ -21,8 +28,6 @@ def noise(frames, height, width, seed=0):
 
 
 def view(azimuth):
-    from score3d.cameras import orbit
-
     return orbit(torch.tensor([azimuth]), torch.zeros(1), 2.0, 40.0, 8, 8)
 
 
@@ -82,6 +87,45 @@ def test_frames_are_made_square_and_told_apart():
     assert rgb.shape == (4, 3, 8, 8)
     assert (rgb[:, :, 1:7] - source).abs().max() < 0.5 / 255 + 1e-5
     assert torch.equal(rgb[:, :, 0], rgb[:, :, 1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"), [((3, 5, 8), "frames"), ((1, 8, 30), "ring"), ((1, 8, 30), "strip")]
+)
+def test_what_views_show_is_laid_back_where_it_was(shape, layout):
+    scene = CanvasScene(noise(*shape), 8, 0.1, layout)
+    views = scene.cover()
+    back = scene.laid_back(views, scene.render(views, None).rgb)
+    # through logit and sigmoid, and colours within half a level of 0 and 1
+    assert (back - scene.seen).abs().max() < 0.5 / 255 + 1e-5
+
+
+def test_what_may_not_change_keeps_every_bit():
+    source = noise(1, 8, 16)
+    scene = CanvasScene(source, 8, 0.1, "ring")
+    scene.where = torch.zeros(1, 1, 8, 16)
+    scene.where[..., 4:8] = 0.5
+    with torch.no_grad():
+        scene.change += 1.0
+    moved = scene.pictures()[0] != source[0].permute(1, 2, 0).numpy()
+    assert moved[:, 4:8].all()
+    assert not moved[:, :4].any()
+    assert not moved[:, 8:].any()
+
+
+def test_the_teacher_disagrees_on_the_thing_and_not_on_the_background():
+    """A red mug on gray: of the mug nearly all may turn blue, of the rest next to nothing."""
+    shape = build("mug", "red", np.random.default_rng(3))
+    camera = orbit(torch.tensor([90.0]), torch.tensor([15.0]), 2.0, 40.0, 64, 64)
+    light = (0.54, 0.27, 0.22, np.array([0.3, 0.8, 0.52]))
+    rgb, alpha, _ = render_shape(shape, camera, np.full((1, 3), 0.8), light)
+    teacher = EmbeddedTeacher()
+    scene = CanvasScene(torch.from_numpy(rgb).permute(0, 3, 1, 2), 64, 0.1)
+    books = [PromptBook(teacher, f"a {c} mug", angles=False) for c in ("blue", "red")]
+    where = disagreement(scene, teacher, *books, seed=0)[0, 0].numpy()
+    assert where[alpha[0] > 0.99].mean() > 0.7
+    near = binary_dilation(alpha[0] > 0, iterations=8)  # two of the latents' pixels
+    assert where[~near].mean() < 0.02
 
 
 def test_the_canvas_continues_bit_for_bit():
