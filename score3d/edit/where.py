@@ -15,9 +15,9 @@ from score3d.teachers.base import Teacher
 
 __all__ = ["disagreement"]
 
-DRAWS, TIMES = 6, (0.5, 0.8)
+DRAWS, TIMES = 6, (0.3, 0.6)
 # Of the 99th percentile: below the first nothing may change, from the second on everything.
-LEAST, WHOLE = 0.1, 0.3
+LEAST, WHOLE = 0.2, 0.4
 BATCH = 8  # windows asked about at once
 
 
