@@ -223,7 +223,7 @@ class EditSection(_Section):
     mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
     frames of a film. check_after: steps after which the edit must show. where: of pictures,
     panoramas and films, what may change: all of it, or only what the teacher sees the words are
-    about."""
+    about ("auto": all for teachers that take instructions, which are shown the picture)."""
 
     task: Literal["", "scene", "image", "panorama", "video"] = ""
     input: str = ""
@@ -235,7 +235,7 @@ class EditSection(_Section):
     window: int = Field(default=16, ge=2, le=256)
     overlap: int = Field(default=4, ge=0)
     check_after: int = Field(default=5, ge=1)
-    where: Literal["words", "all"] = "words"
+    where: Literal["auto", "words", "all"] = "auto"
 
 
 class Output(_Section):

@@ -7,7 +7,6 @@ Only prompts and seeds that both have. 95 % intervals by bootstrap over runs.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     rows = compare(rows_of(args.first), rows_of(args.second))
     judge = json.loads(args.first.read_text())["judged by"]
     about = [
-        f"`scripts/compare_quality.py {' '.join(sys.argv[1:])}`",
+        f"`scripts/compare_quality.py {args.first} {args.second}`",
         f"by the {judge}",
         *args.note,
     ]

@@ -100,7 +100,7 @@ def test_every_row_builds_and_names_itself(loss, embedded):
     assert config.distill.loss == loss
 
 
-@pytest.mark.parametrize("loss", ["dds", "pds", "csd-edit", "contrast"])
+@pytest.mark.parametrize("loss", ["dds", "pds", "csd-edit", "csd-contrast", "contrast"])
 def test_what_edits_needs_a_source(loss):
     with pytest.raises(ConfigError, match="edits something that exists"):
         build.validate(load_config(None, loss))

@@ -81,7 +81,8 @@ def canvas_task(
     scene, still = (
         CanvasScene(batch, side, config.scene.image_lr, layout, device) for _ in range(2)
     )
-    if config.edit.where == "words":
+    told = "instruct" in session.teacher.capabilities
+    if config.edit.where == "words" or (config.edit.where == "auto" and not told):
         scene.where = disagreement(
             still, session.teacher, session.prompts, session.source, config.run.seed
         )

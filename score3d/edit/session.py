@@ -39,9 +39,11 @@ def suited(task: str, instruction: str, source: str, teacher: str | None, device
     name = teacher or "embedded"
     options = {"teacher": {"name": name}, "run": {"device": device}}
     told = instructs(load_config(None, None, None, options), build.build_device(device))
-    if task != "scene" or told:
+    if told:
         ours = task == "scene" and build.is_our_twin(name)
         return Suited(edit_preset(task), "instruct" if ours else "csd-edit", name)
+    if task != "scene":
+        return Suited(edit_preset(task), "csd-contrast", name)
     if name == "embedded" and instruction.strip() and source.strip():
         world = load_world()
         there = world.parse(source)

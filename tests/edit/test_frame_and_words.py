@@ -104,7 +104,7 @@ def test_what_is_asked_is_what_differs():
         ("scene", "make it blue", "embedded-instruct", ("scene", "instruct", "embedded-instruct")),
         ("scene", "turn it into a red duck", None, ("scene-swap", "sds", "embedded")),
         ("scene", "", None, ("scene", "contrast", "embedded")),
-        ("image", "turn it into a red duck", None, ("image", "csd-edit", "embedded")),
+        ("image", "turn it into a red duck", None, ("image", "csd-contrast", "embedded")),
         ("image", "make it blue", "embedded-instruct", ("image", "csd-edit", "embedded-instruct")),
     ],
 )

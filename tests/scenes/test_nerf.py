@@ -174,7 +174,7 @@ SETTINGS = [
     "run.steps=6", "nerf.resolution=16", "views.count=2", "output.turntable_views=2",
     "output.picture_size=48", "output.mesh_resolution=16", "distill.reward_steps=1",
 ]  # fmt: skip
-EDITING = {"dds", "pds", "csd-edit", "contrast", "instruct"}
+EDITING = {"dds", "pds", "csd-edit", "csd-contrast", "contrast", "instruct"}
 
 
 def run(path, loss, *settings, resume=False, should_stop=lambda: ""):
