@@ -8,10 +8,12 @@ prompt, eight turntable views each).
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from finished_runs import radiance_field
 
 from score3d.cameras import turntable
 from score3d.config import Config, load_config
@@ -69,11 +71,10 @@ MEANS = {
 }
 
 
-def make(prompt: str, seed: int, args: argparse.Namespace) -> tuple[Splats, dict]:
+def make(prompt: str, seed: int, path: Path, args: argparse.Namespace) -> tuple[Splats, dict]:
     """The asset of a prompt and seed, from its folder if it was finished before."""
     options = {"run": {"prompt": prompt, "seed": seed}}
     config = load_config(args.preset, args.loss, args.overrides, options)
-    path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
     if args.reuse and not args.recipe and (path / "summary.json").exists():
         folder = RunFolder.open(path, lock=False)
         return read_ply(folder.scene), json.loads(folder.summary.read_text())
@@ -104,8 +105,12 @@ def main(args: argparse.Namespace) -> None:
     assessor, rows, strips = Assessor(load_world()), [], []
     for prompt in args.prompts or PROMPTS:
         for seed in range(args.first_seed, args.first_seed + args.seeds):
-            splats, summary = make(prompt, seed, args)
-            views = photograph(splats, turntable(8, 96), 0.8)
+            path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
+            splats, summary = make(prompt, seed, path, args)
+            field = None if args.recipe else radiance_field(path)
+            cameras = turntable(8, 96)
+            look = field.photograph if field else partial(photograph, splats)
+            views = look(cameras, 0.8)
             strips.append(np.concatenate(list(views), 1))
             row = {
                 "seed": seed,
@@ -113,7 +118,7 @@ def main(args: argparse.Namespace) -> None:
                 "optimise": summary["seconds"]["optimise"],
                 "gaussians": len(splats),
             }
-            rows.append(assessor(splats, prompt) | row)
+            rows.append(assessor(splats, prompt, pictures=views) | row)
             print(
                 f"{prompt:28} seed {seed} "
                 + " ".join(f"{k} {rows[-1][k]:.2f}" for k in MEANS if rows[-1].get(k) is not None)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from finished_runs import radiance_field
 from measure_fit import GRAY, UNSEEN, fitted, psnr, shapes
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
@@ -102,14 +103,8 @@ Photographer = Callable[[Cameras, float], np.ndarray]
 def of_source(source: Path) -> tuple[str, Mesher, Photographer]:
     """The name of a run or file of splats, what makes a mesh of it, and its own pictures."""
     name = source.stem if source.is_file() else source.name
-    if source.is_dir() and (source / "field.npz").is_file():
-        from score3d.config import load_config
-        from score3d.runs.checkpoint import load_checkpoint
-        from score3d.scenes.nerf import NerfOptions, NerfScene
-
-        section = load_config(str(source / "config.toml"))
-        scene = NerfScene(NerfOptions(**section.nerf.model_dump(), bound=section.scene.bound))
-        scene.load_state_dict(load_checkpoint(source / "checkpoint").tensors)
+    scene = radiance_field(source)
+    if scene is not None:
         field = GridField.load(source / "field.npz")
         return name, lambda n: grid_to_mesh(field, n), scene.photograph
     splats = read_splats(source / "scene.ply" if source.is_dir() else source)

@@ -48,9 +48,16 @@ class Assessor:
         self.without = [] if self.two_tower else ["R-precision", "view consistency"]
         self._pool = [f"a {c} {n}" for n in world.nouns for c in world.colours]
 
-    def __call__(self, splats: Splats, prompt: str, fov: float = 40.0) -> dict[str, Any]:
-        """Of `splats`, which should be `prompt`. Raises PromptError for a prompt outside the
-        world.
+    def __call__(
+        self,
+        splats: Splats,
+        prompt: str,
+        fov: float = 40.0,
+        pictures: NDArray[np.float32] | None = None,
+    ) -> dict[str, Any]:
+        """Of `splats`, which should be `prompt`. pictures [8,96,96,3]: turntable views on
+        `BACKGROUND` to be judged in place of theirs, of a scene that is more than its Gaussians.
+        Raises PromptError for a prompt outside the world.
 
         shape, colour, material, sides, janus: `score_views` of 8 turntable views (not for two
         objects). r_precision: share of views whose nearest prompt, among those of all nouns and
@@ -60,7 +67,8 @@ class Assessor:
         """
         thing = self.world.parse(prompt)
         cameras = turntable(VIEWS, SIDE, fov=fov)
-        pictures = photograph(splats, cameras, BACKGROUND)
+        if pictures is None:
+            pictures = photograph(splats, cameras, BACKGROUND)
         rgb = torch.from_numpy(pictures).permute(0, 3, 1, 2)
         report: dict[str, Any] = {"prompt": prompt, "judged_by": self.judged_by}
         report["saturation"] = saturation(pictures)

@@ -115,7 +115,9 @@ def test_edits_chain(tmp_path):
     assert parent["parent"]["path"] == str(path.resolve())
 
 
-@pytest.mark.parametrize("method", ["contrast", "csd-contrast", "csd-edit", "dds", "pds", "sds", "dataset-update"])
+@pytest.mark.parametrize(
+    "method", ["contrast", "csd-contrast", "csd-edit", "dds", "pds", "sds", "dataset-update"]
+)
 def test_every_method_takes_a_step(tmp_path, method):
     path = tmp_path / "ball.ply"
     write_ply(path, make_ball(60))
