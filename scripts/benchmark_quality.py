@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from finished_runs import radiance_field
+from finished_runs import own_scene
 
 from score3d.cameras import turntable
 from score3d.config import Config, load_config
@@ -107,9 +107,10 @@ def main(args: argparse.Namespace) -> None:
         for seed in range(args.first_seed, args.first_seed + args.seeds):
             path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
             splats, summary = make(prompt, seed, path, args)
-            field = None if args.recipe else radiance_field(path)
+            stages = load_recipe(args.recipe).stages if args.recipe else []
+            own = own_scene(path / stages[-1].name if stages else path)
             cameras = turntable(8, 96)
-            look = field.photograph if field else partial(photograph, splats)
+            look = own.photograph if own else partial(photograph, splats)
             views = look(cameras, 0.8)
             strips.append(np.concatenate(list(views), 1))
             row = {

@@ -18,15 +18,22 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from finished_runs import radiance_field
+from finished_runs import own_scene
 from measure_fit import GRAY, UNSEEN, fitted, psnr, shapes
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from score3d.cameras import Cameras, turntable
 from score3d.evaluate.geometry import chamfer
 from score3d.files.formats import read_splats
-from score3d.files.grid_field import GridField
-from score3d.files.mesh import MeshError, grid_to_mesh, splats_to_mesh, write_mesh
+from score3d.files.mesh import (
+    MeshError,
+    grid_to_mesh,
+    splats_to_mesh,
+    tetrahedra_to_mesh,
+    write_mesh,
+)
+from score3d.scenes.mesh import MeshScene
+from score3d.scenes.nerf import NerfScene
 from score3d.scenes.photograph import photograph
 from score3d.world.clouds import sample_surface, visible_faces
 from score3d.world.shapes import BOUNDING_RADIUS, Shape
@@ -103,10 +110,13 @@ Photographer = Callable[[Cameras, float], np.ndarray]
 def of_source(source: Path) -> tuple[str, Mesher, Photographer]:
     """The name of a run or file of splats, what makes a mesh of it, and its own pictures."""
     name = source.stem if source.is_file() else source.name
-    scene = radiance_field(source)
-    if scene is not None:
-        field = GridField.load(source / "field.npz")
+    scene = own_scene(source)
+    if isinstance(scene, NerfScene):
+        field = scene.field()
         return name, lambda n: grid_to_mesh(field, n), scene.photograph
+    if isinstance(scene, MeshScene):
+        made = scene.field()
+        return name, lambda _: tetrahedra_to_mesh(made), scene.photograph
     splats = read_splats(source / "scene.ply" if source.is_dir() else source)
     return name, lambda n: splats_to_mesh(splats, n), lambda *at: photograph(splats, *at)
 
