@@ -100,7 +100,15 @@ class CanvasScene:
         return Render(rgb, torch.ones_like(rgb[:, :1]), {})
 
     def _shown(self) -> Tensor:
-        return self.change if self.where is None else self.change * self.where
+        """The change [F,3,h,w] that pictures get: without what only single pixels have, because
+        encoders of patches have no opinion of that and leave fringes and grids in it."""
+        row = functional.pad(
+            self.change, (1, 1, 0, 0), "circular" if self.layout == "ring" else "replicate"
+        )
+        row = (row[..., :-2] + row[..., 2:]) / 4 + row[..., 1:-1] / 2
+        both = functional.pad(row, (0, 0, 1, 1), "replicate")
+        smooth = (both[..., :-2, :] + both[..., 2:, :]) / 4 + both[..., 1:-1, :] / 2
+        return smooth if self.where is None else smooth * self.where
 
     def _frame(self, azimuth: float) -> int:
         return int(azimuth % 360.0 / 360.0 * len(self.source))
