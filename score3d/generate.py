@@ -16,6 +16,7 @@ from score3d.config import Config, to_toml
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.files.atomic import write_text
+from score3d.files.floaters import attached
 from score3d.files.mesh import (
     MeshError,
     grid_to_mesh,
@@ -158,6 +159,8 @@ def _export(folder: RunFolder, scene: Any, config: Config) -> _Exported:
         write_png(folder.preview, picture)
         return _Exported(picture[None], 0, [])
     splats, dropped = scene.splats().finite()
+    if not isinstance(scene, OWN_PICTURES):
+        splats = splats.select(attached(splats, config.scene.floaters))
     write_ply(folder.scene, splats)
     if isinstance(scene, NerfScene):
         scene.field().save(folder.field)
