@@ -150,7 +150,7 @@ class SceneSection(_Section):
     adapt_stop: float = Field(default=0.9, ge=0, le=1)
     min_opacity: float = Field(default=0.01, gt=0, lt=1)
     final_prune: float = Field(default=0.05, ge=0, lt=1)
-    floaters: float = Field(default=0.004, ge=0, le=1)  # smaller groups are left out of files
+    floaters: float = Field(default=0.001, ge=0, le=1)  # smaller groups are left out of files
     radius: float = Field(default=0.4, gt=0)
     init_scale: float = Field(default=0.025, gt=0)
     init_opacity: float = Field(default=0.1, gt=0, lt=1)
