@@ -116,11 +116,12 @@ def start_from(net: nn.Module, folder: Path, nouns: list[str]) -> None:
         raise SystemExit(f"{folder}: its nouns are not the first of these")
     state = net.state_dict()
     for name, value in load_file(folder / "judge.safetensors").items():
-        # Only the last layer grows, after the rows of the nouns that were known.
         new = state[name]
-        kept = len(known) if value.shape != new.shape else len(value)
-        new[:kept] = value[:kept]
-        new[len(new) - len(value) + kept :] = value[kept:]
+        if new.shape == value.shape:
+            new.copy_(value)
+        else:  # the last layer grows after the rows of the nouns that were known
+            new[: len(known)] = value[: len(known)]
+            new[len(new) - len(value) + len(known) :] = value[len(known) :]
     net.load_state_dict(state)
 
 
