@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from score3d.evaluate.judge import Judge
+from score3d.evaluate.judge import measuring_judge
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.resources import resource
 from score3d.teachers.embedded import World
@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     world = World(args.teacher)
     pipeline = StableDiffusionPipeline.from_pretrained(args.teacher, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    judge, rng = Judge(), np.random.default_rng(args.seed)
+    (judge, judged_by), rng = measuring_judge(), np.random.default_rng(args.seed)
     rows, pictures = [], []
     views = 4 if args.grid else 1
     for start in range(0, args.samples, args.batch):
@@ -74,10 +74,15 @@ def main(args: argparse.Namespace) -> None:
                 {
                     "prompt": prompts[k],
                     "noun": nouns[k],
-                    "shape": float(np.mean([said.nouns[i] == nouns[k] for i in mine])),
+                    # of a noun that the judge never learned it can say nothing
+                    "shape": float(np.mean([said.nouns[i] == nouns[k] for i in mine]))
+                    if nouns[k] in judge.nouns
+                    else None,
                     "colour": float(np.mean([said.colours[i] == colour for i in mine])),
                     "material": float(np.mean([said.materials[i] == material for i in mine])),
-                    "azimuth": float(np.mean([g <= 30 for g in gaps])) if sided else None,
+                    "azimuth": float(np.mean([g <= 30 for g in gaps]))
+                    if sided and nouns[k] in judge.nouns
+                    else None,
                     "said": ", ".join(sorted({said.nouns[i] for i in mine})),
                 }
             )
@@ -96,6 +101,8 @@ def main(args: argparse.Namespace) -> None:
     }
     report = {
         "samples": len(rows),
+        "judged by": judged_by,
+        "nouns it does not know": len([n for n in world.nouns if n not in judge.nouns]),
         "views each": views,
         "guidance": args.guidance,
         "steps": args.steps,

@@ -109,9 +109,43 @@ def test(folder: Path, data: Renders) -> dict:
     return report
 
 
+def start_from(net: nn.Module, folder: Path, nouns: list[str]) -> None:
+    """The weights of a judge in `folder`, whose nouns are the first of `nouns`."""
+    known = json.loads((folder / "judge.json").read_text())["nouns"]
+    if known != nouns[: len(known)]:
+        raise SystemExit(f"{folder}: its nouns are not the first of these")
+    state = net.state_dict()
+    for name, value in load_file(folder / "judge.safetensors").items():
+        new = state[name]
+        if new.shape == value.shape:
+            new.copy_(value)
+        else:  # the last layer grows after the rows of the nouns that were known
+            new[: len(known)] = value[: len(known)]
+            new[len(new) - len(value) + len(known) :] = value[len(known) :]
+    net.load_state_dict(state)
+
+
+def export(net: nn.Module, nouns: list[str], steps: int, args: argparse.Namespace) -> None:
+    args.export.mkdir(parents=True, exist_ok=True)
+    weights = {
+        k: (v.half() if v.is_floating_point() else v).contiguous()
+        for k, v in net.state_dict().items()
+    }
+    save_file(weights, args.export / "judge.safetensors")
+    labels = {
+        "network": args.network,
+        "nouns": nouns,
+        "colours": COLOUR_NAMES,
+        "materials": list(MATERIALS),
+        "steps": steps,
+        "batch": args.batch,
+    }
+    (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
+
+
 def main(args: argparse.Namespace) -> None:
-    real = RealModels(args.real) if args.real else None
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
+    real = RealModels(args.real, nouns=nouns if args.nouns else None) if args.real else None
     if real and not args.nouns:
         nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     if args.test_only:
@@ -125,8 +159,7 @@ def main(args: argparse.Namespace) -> None:
         net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
         net = net.to(memory_format=torch.channels_last)
         if args.init:
-            weights = load_file(args.init / "judge.safetensors")
-            net.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
+            start_from(net, args.init, nouns)
         if args.bfloat16:
             nn.functional.scaled_dot_product_attention = float_attention(
                 nn.functional.scaled_dot_product_attention
@@ -171,21 +204,8 @@ def main(args: argparse.Namespace) -> None:
                     f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f}/s",
                     flush=True,
                 )
-        args.export.mkdir(parents=True, exist_ok=True)
-        weights = {
-            k: (v.half() if v.is_floating_point() else v).contiguous()
-            for k, v in net.state_dict().items()
-        }
-        save_file(weights, args.export / "judge.safetensors")
-        labels = {
-            "network": args.network,
-            "nouns": nouns,
-            "colours": COLOUR_NAMES,
-            "materials": list(MATERIALS),
-            "steps": args.first_step + args.steps,
-            "batch": args.batch,
-        }
-        (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
+            if (step + 1) % 500 == 0 or step + 1 == args.steps:
+                export(net, nouns, args.first_step + step + 1, args)
     held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
     print(json.dumps(test(args.export, held_out), indent=2))
     if real:

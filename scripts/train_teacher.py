@@ -188,7 +188,8 @@ def train(args: argparse.Namespace) -> None:
         dist.init_process_group("gloo")
     args.out.mkdir(parents=True, exist_ok=True)
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
-    real = RealModels(args.real) if args.real else None
+    wanted = nouns if args.nouns else None
+    real = RealModels(args.real, nouns=wanted) if args.real else None
     if real and not args.nouns:
         nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     data = load_training(args.data, range(rank, args.shards, ranks), nouns)

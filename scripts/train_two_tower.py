@@ -44,7 +44,7 @@ def retrieval(folder: Path, data: Renders, ways: int = 64) -> dict[str, float]:
 
 def main(args: argparse.Namespace) -> None:
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
-    real = RealModels(args.real) if args.real else None
+    real = RealModels(args.real, nouns=nouns if args.nouns else None) if args.real else None
     if real and not args.nouns:
         nouns = [n for n in NOUNS if n in nouns or n in real.of_noun]
     words = [w for w in vocabulary() if w != "," and not w.lstrip("-").isdigit()]
