@@ -25,7 +25,8 @@ Method = Annotated[
     str | None,
     typer.Option(
         help="contrast (default for scenes), instruct (default for scenes with embedded-instruct), "
-        "csd-edit (default for the rest), dds, pds, sds, dataset-update, or a .toml file."
+        "csd-contrast (default for the rest), csd-edit (default for other teachers that take "
+        "instructions), dds, pds, sds, dataset-update, or a .toml file."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<prompt>-<hash>.")]

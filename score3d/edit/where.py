@@ -34,25 +34,24 @@ def disagreement(
     told = "instruct" in teacher.capabilities
     views, device = scene.cover(), scene.seen.device
     gen = torch.Generator().manual_seed(seed)
-    total = torch.zeros(len(scene), 1, *scene.size, device=device)
-    for time in torch.linspace(*TIMES, DRAWS):
-        # one noise for all windows: neighbours should not differ by chance
-        eps = torch.randn(1, *teacher.latent_shape, generator=gen).to(device)
-        maps = []
-        for first in range(0, len(views), BATCH):
-            some = views[first : first + BATCH].to(device)
-            rgb = scene.render(some, scene.seen).rgb
-            z = teacher.encode(rgb)
+    # the noises are the same for all windows: neighbours should not differ by chance
+    noises = [torch.randn(1, *teacher.latent_shape, generator=gen).to(device) for _ in range(DRAWS)]
+    maps = []
+    for first in range(0, len(views), BATCH):
+        some = views[first : first + BATCH].to(device)
+        rgb = scene.render(some, scene.seen).rgb
+        z, cond = teacher.encode(rgb), prompts.at(some)
+        there = cond.negative if told else source.at(some).positive
+        image = teacher.condition(rgb) if told else None  # type: ignore[attr-defined]
+        gap = torch.zeros_like(z[:, :1])
+        for time, eps in zip(torch.linspace(*TIMES, DRAWS), noises, strict=True):
             t = time.expand(len(z)).to(device)
             alpha, sigma = teacher.schedule.alpha_sigma(t, z)
-            cond = prompts.at(some)
-            there = cond.negative if told else source.at(some).positive
-            image = teacher.condition(rgb) if told else None  # type: ignore[attr-defined]
-            goal, now = (
-                teacher.eps(alpha * z + sigma * eps, t, e, image) for e in (cond.positive, there)
-            )
-            gap = (goal - now).abs().mean(1, keepdim=True)
-            maps.append(functional.interpolate(gap, (scene.side, scene.side), mode="bilinear"))
-        total += scene.laid_back(views, torch.cat(maps))
-    share = total / torch.quantile(total.flatten()[:: 1 + total.numel() // 10**6], 0.99)
+            z_t = alpha * z + sigma * eps
+            goal, now = (teacher.eps(z_t, t, e, image) for e in (cond.positive, there))
+            gap += (goal - now).abs().mean(1, keepdim=True)
+        maps.append(functional.interpolate(gap, (scene.side, scene.side), mode="bilinear"))
+    total = scene.laid_back(views, torch.cat(maps))
+    top = torch.quantile(total.flatten()[:: 1 + total.numel() // 10**6], 0.99)
+    share = total / top.clamp(min=1e-12)  # no disagreement at all: nothing may change
     return ((share - LEAST) / (WHOLE - LEAST)).clamp(0, 1)
