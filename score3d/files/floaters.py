@@ -21,13 +21,13 @@ def attached(splats: Splats, share: float) -> NDArray[np.bool_]:
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     count = len(splats)
     if share <= 0 or count < 2:
         return np.ones(count, np.bool_)
     radius = np.exp(np.sort(splats.log_scales, 1)[:, 1].astype(np.float64))
-    distance, near = cKDTree(splats.means).query(splats.means, k=min(NEIGHBOURS + 1, count))
+    distance, near = KDTree(splats.means).query(splats.means, k=min(NEIGHBOURS + 1, count))
     touching = distance <= REACH * (radius[:, None] + radius[near])
     rows, columns = np.nonzero(touching)
     graph = coo_matrix((np.ones(len(rows)), (rows, near[rows, columns])), (count, count))
