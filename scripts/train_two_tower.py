@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from train_judge import augment, load_single
 from train_teacher import load_training
@@ -42,6 +42,18 @@ def retrieval(folder: Path, data: Renders, ways: int = 64) -> dict[str, float]:
     return {"ways": ways, "picture to caption": to_text, "caption to picture": to_image}
 
 
+def start_from(net: TwoTowerNet, folder: Path, words: list[str]) -> None:
+    """The weights of the model in `folder`; words that it does not know keep their random ones."""
+    state = load_file(folder / "two_tower.safetensors")
+    tokens = net.tokens.weight.detach().clone()
+    tokens[0] = state["tokens.weight"][0]
+    known = json.loads((folder / "two_tower.json").read_text())["words"]
+    for row, word in enumerate(known, 1):
+        if word in words:
+            tokens[words.index(word) + 1] = state["tokens.weight"][row]
+    net.load_state_dict(state | {"tokens.weight": tokens})
+
+
 def main(args: argparse.Namespace) -> None:
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
     real = RealModels(args.real, nouns=nouns if args.nouns else None) if args.real else None
@@ -55,12 +67,14 @@ def main(args: argparse.Namespace) -> None:
         data = Renders.joined([data, load_training(args.data, more, nouns, real)])
     torch.manual_seed(args.seed)
     net = TwoTowerNet(len(words) + 1).to(memory_format=torch.channels_last)
+    if args.init:
+        start_from(net, args.init, words)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
     clock = time.time()
     for step in range(args.steps):
-        rng = np.random.default_rng([args.seed, step])
-        g = torch.Generator().manual_seed(step)
+        rng = np.random.default_rng([args.seed, args.first_step + step])
+        g = torch.Generator().manual_seed(args.first_step + step)
         index = rng.integers(0, len(data), args.batch)
         ids = torch.zeros(args.batch, LENGTH, dtype=torch.int64)
         for row, i in zip(ids, index, strict=True):
@@ -89,7 +103,8 @@ def main(args: argparse.Namespace) -> None:
         {k: v.half().contiguous() for k, v in net.state_dict().items()},
         args.export / "two_tower.safetensors",
     )
-    labels = {"words": words, "steps": args.steps, "batch": args.batch}
+    steps = args.first_step + args.steps
+    labels = {"words": words, "steps": steps, "batch": args.batch}
     (args.export / "two_tower.json").write_text(json.dumps(labels) + "\n")
     held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
     print(json.dumps(retrieval(args.export, held_out), indent=2))
@@ -108,6 +123,8 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--init", type=Path, help="a model to train on")
+    parser.add_argument("--first-step", type=int, default=0, help="how far that one had come")
     parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
