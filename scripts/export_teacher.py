@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from export_onnx import export_onnx
 from safetensors.torch import load_file
 from teacher_networks import (
     CHANNELS,
@@ -134,6 +135,7 @@ def export(args: argparse.Namespace) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
+    export_onnx(args.export / "unet")
     nouns = state["nouns"]
     world = {
         "nouns": nouns,

@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from score3d.articles import with_article
 from score3d.resources import resource
 from score3d.teachers.base import PromptError, TeacherError
 from score3d.teachers.instruct_pix2pix import InstructPix2PixTeacher
+from score3d.teachers.onnx_network import OnnxNetwork
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
 
 __all__ = ["INSTRUCT", "EmbeddedInstructTeacher", "EmbeddedTeacher", "Thing", "World", "load_world"]
@@ -155,6 +157,13 @@ def load_world() -> World:
     return World(resource("assets", "teacher"))
 
 
+def _graph(folder: Path, device: torch.device) -> OnnxNetwork | None:
+    """The network for ONNX Runtime, where that is installed: on the CPU faster than torch."""
+    path = folder / "unet" / "model.onnx"
+    here = device.type == "cpu" and path.is_file() and find_spec("onnxruntime")
+    return OnnxNetwork(path) if here else None
+
+
 class EmbeddedTeacher(StableDiffusionTeacher):
     """The shipped checkpoint. Prompts are checked against its vocabulary when embedded."""
 
@@ -163,6 +172,7 @@ class EmbeddedTeacher(StableDiffusionTeacher):
         self.world = World(folder)
         super().__init__(folder, device, torch.float32, view_style=self.world.views)
         self.capabilities = frozenset({"grid"} if self.world.grid else ())
+        self.graph = _graph(folder, self.device)
 
     def embed(self, prompts: list[str]) -> Tensor:
         """As the base class; each prompt is "<noun phrase>[, <view phrase>]", or empty."""
@@ -186,6 +196,7 @@ class EmbeddedInstructTeacher(InstructPix2PixTeacher):
         self.world = World(folder)
         super().__init__(folder, device, torch.float32, view_style=self.world.views)
         self.capabilities = frozenset({"instruct", "grid"} if self.world.grid else {"instruct"})
+        self.graph = _graph(folder, self.device)
 
     def embed(self, prompts: list[str]) -> Tensor:
         """As the base class. Raises PromptError for an unknown word."""

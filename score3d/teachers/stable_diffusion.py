@@ -13,6 +13,7 @@ from score3d.schedule import NoiseSchedule
 from score3d.teachers.checkpoint import Checkpoint
 from score3d.teachers.errors import TeacherError
 from score3d.teachers.latent import DEFAULTS, LatentTeacher, LoadOptions
+from score3d.teachers.onnx_network import OnnxNetwork
 
 __all__ = ["StableDiffusionTeacher"]
 
@@ -22,7 +23,11 @@ class StableDiffusionTeacher(LatentTeacher):
 
     source: a diffusers directory (`model_index.json`, `unet/`, `vae/`, ...). Raises TeacherError
     naming the file and what is wrong with it.
+
+    graph: the same network for a faster runtime, or None.
     """
+
+    graph: OnnxNetwork | None = None
 
     def __init__(
         self,
@@ -125,6 +130,10 @@ class StableDiffusionTeacher(LatentTeacher):
 
     def _ask(self, x: Tensor, t: Tensor, emb: Tensor, **extra: Any) -> Tensor:
         steps = self.schedule.timesteps(t)
+        # peft marks a network that a student has adapted: from then on it is another one
+        adapted = hasattr(self.network, "peft_config")
+        if self.graph and not (extra or adapted or torch.is_grad_enabled()):
+            return self.graph(x, steps, emb)
         return self.network(x.to(self.dtype), steps, emb.to(self.dtype), **extra).sample.float()
 
     def _noise(self, out: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
