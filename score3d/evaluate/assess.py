@@ -63,7 +63,7 @@ class Assessor:
         objects). r_precision: share of views whose nearest prompt, among those of all nouns and
         colours and this one, is this one. view_consistency: mean cosine of the two-tower vectors
         of neighbouring views. saturation: in [0,1]. chamfer, iou, holes: `compare_geometry`, None
-        for a scene without a surface.
+        for a scene without a surface and for a noun that only real models have.
         """
         thing = self.world.parse(prompt)
         cameras = turntable(VIEWS, SIDE, fov=fov)
@@ -88,7 +88,7 @@ class Assessor:
         try:
             geometry = compare_geometry(splats, thing.noun)
             report |= asdict(geometry)
-        except ValueError:
+        except (ValueError, KeyError):
             report |= {"chamfer": None, "iou": None, "holes": None}
         return report
 
