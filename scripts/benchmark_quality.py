@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from finished_runs import own_scene
 
+from score3d.articles import with_article
 from score3d.cameras import turntable
 from score3d.config import Config, load_config
 from score3d.evaluate.assess import Assessor
@@ -25,7 +26,7 @@ from score3d.generate import generate
 from score3d.recipes import load_recipe
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
-from score3d.teachers.embedded import load_world
+from score3d.teachers.embedded import World, load_world
 
 # The nouns a first version must know, with colours that fit and colours that do not.
 PROMPTS = (
@@ -71,6 +72,24 @@ MEANS = {
 }
 
 
+def over_the_vocabulary(world: World, count: int) -> list[str]:
+    """`count` prompts, each of another noun as long as there are some: of five three plain ones,
+    one of a material and one of a second colour, where its noun has a part to colour."""
+    rng, prompts = np.random.default_rng(0), []
+    order = [n for _ in range(0, count, len(world.nouns)) for n in rng.permutation(world.nouns)]
+    materials = [m for m in world.materials if m != "matte"]
+    for k, noun in enumerate(order[:count]):
+        colour, second = rng.choice(world.colours, 2, replace=False)
+        if k % 5 == 3:
+            words = f"{materials[k // 5 % len(materials)]} {colour} {noun}"
+        elif k % 5 == 4 and noun in world.second_parts:
+            words = f"{colour} {noun} with {second} {world.second_parts[noun]}"
+        else:
+            words = f"{colour} {noun}"
+        prompts.append(with_article(words))
+    return prompts
+
+
 def make(prompt: str, seed: int, path: Path, args: argparse.Namespace) -> tuple[Splats, dict]:
     """The asset of a prompt and seed, from its folder if it was finished before."""
     options = {"run": {"prompt": prompt, "seed": seed}}
@@ -103,7 +122,8 @@ def follow_recipe(path: Path, options: dict, args: argparse.Namespace) -> tuple[
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     assessor, rows, strips = Assessor(load_world()), [], []
-    for prompt in args.prompts or PROMPTS:
+    sampled = over_the_vocabulary(assessor.world, args.sampled)
+    for prompt in args.prompts or sampled or PROMPTS:
         for seed in range(args.first_seed, args.first_seed + args.seeds):
             path = args.out / f"{prompt.replace(' ', '-')}-{seed}"
             splats, summary = make(prompt, seed, path, args)
@@ -188,6 +208,7 @@ def _markdown(report: dict, picture: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("prompts", nargs="*")
+    parser.add_argument("--sampled", type=int, default=0, help="so many, over the vocabulary")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--loss", default="sds")
     parser.add_argument("--recipe", help="in stages: a name that ships or a .toml file")

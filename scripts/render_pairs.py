@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from score3d.resources import resource
 from score3d.world.edits import instruction, sample_edit
+from score3d.world.families import FAMILIES
 
 VERSION = 1  # part of the cache's name: raise it whenever anything that changes pairs changes
 SHARD = 1024
@@ -36,9 +37,9 @@ class Pairs:
 
 
 def teacher_nouns(folder: Path | None = None) -> list[str]:
-    """The nouns of a shipped teacher, the ones it knows best first."""
+    """The procedural nouns of a shipped teacher, the ones it knows best first."""
     folder = folder or resource("assets", "teacher")
-    return json.loads((folder / "world.json").read_text())["nouns"]
+    return [n for n in json.loads((folder / "world.json").read_text())["nouns"] if n in FAMILIES]
 
 
 def load_pairs(folder: Path, seed: int, count: int = SHARD) -> Pairs:
