@@ -27,7 +27,8 @@ def attached(splats: Splats, share: float) -> NDArray[np.bool_]:
     if share <= 0 or count < 2:
         return np.ones(count, np.bool_)
     radius = np.exp(np.sort(splats.log_scales, 1)[:, 1].astype(np.float64))
-    distance, near = KDTree(splats.means).query(splats.means, k=min(NEIGHBOURS + 1, count))
+    found = KDTree(splats.means).query(splats.means, k=min(NEIGHBOURS + 1, count))
+    distance, near = (np.asarray(a) for a in found)
     touching = distance <= REACH * (radius[:, None] + radius[near])
     rows, columns = np.nonzero(touching)
     graph = coo_matrix((np.ones(len(rows)), (rows, near[rows, columns])), (count, count))
