@@ -46,6 +46,13 @@ def test_a_red_ball_is_red_and_round(ball):
         Assessor(load_world())(ball, "a red velociraptor")
 
 
+def test_a_noun_without_shapes_of_its_own_has_no_geometry(ball):
+    report = Assessor(load_world())(ball, "a red toilet")
+    assert (report["chamfer"], report["iou"], report["holes"]) == (None, None, None)
+    assert report["colour"] == 1
+    assert "shape" in report
+
+
 def test_the_command_says_what_it_measured_with(ball, tmp_path):
     path = tmp_path / "ball.ply"
     write_ply(path, ball)
