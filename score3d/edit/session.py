@@ -33,7 +33,7 @@ class Suited:
 
 def suited(task: str, instruction: str, source: str, teacher: str | None, device: str) -> Suited:
     """What suits a task and its words. Another thing ("turn it into a cat") needs other settings
-    than a new look of the same, and teachers that take instructions are not told what is there.
+    than a new look of the same, which leaves every shape as it is, and teachers that take instructions are not told what is there.
     teacher: None if none was chosen: then materials are left to the embedded teacher's twin, which
     paints them better. Raises ConfigError, PromptError, TeacherError."""
     name = teacher or "embedded"
@@ -51,7 +51,8 @@ def suited(task: str, instruction: str, source: str, teacher: str | None, device
         if "noun" in asked:
             return Suited(edit_preset("scene-swap"), "sds", name)
         if "material" in asked and teacher is None:
-            return Suited(edit_preset(task), "instruct", INSTRUCT)
+            return Suited(edit_preset("scene-look"), "instruct", INSTRUCT)
+        return Suited(edit_preset("scene-look"), "contrast", name)
     return Suited(edit_preset(task), "contrast", name)
 
 

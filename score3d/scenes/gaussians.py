@@ -28,8 +28,8 @@ DARKEST = 1e-3  # a quarter of a level of an 8-bit picture
 class GaussianOptions:
     """How a scene starts, learns and is kept in bounds; lengths in world units.
 
-    count: Gaussians at the start, in a ball of `radius`. lr_*: Adam learning rates;
-    lr_means falls geometrically to lr_means_end over the run. min_scale, max_scale: standard
+    count: Gaussians at the start, in a ball of `radius`. lr_*: Adam learning rates, 0 for what
+    stays; lr_means falls geometrically to lr_means_end over the run. min_scale, max_scale: standard
     deviations are clamped into this range. bound: means stay in a ball of this radius.
     opacity_weight, scale_weight: weights of the mean opacity and the mean scale (over its
     maximum) in the regulariser; they are relative to the gradient of the distillation.
@@ -162,7 +162,7 @@ class GaussianScene:
     def step(self, step: int) -> None:
         o = self.options
         share = min(1.0, step / max(1, self.steps))
-        lr = o.lr_means * (o.lr_means_end / o.lr_means) ** share
+        lr = o.lr_means and o.lr_means * (o.lr_means_end / o.lr_means) ** share
         self.optimizers["means"].param_groups[0]["lr"] = lr
         if self.pull is not None:
             self.pull(step, self.params)

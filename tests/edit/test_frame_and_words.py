@@ -98,9 +98,9 @@ def test_what_is_asked_is_what_differs():
 @pytest.mark.parametrize(
     ("task", "instruction", "teacher", "found"),
     [
-        ("scene", "make it blue", None, ("scene", "contrast", "embedded")),
-        ("scene", "make it striped", None, ("scene", "instruct", "embedded-instruct")),
-        ("scene", "make it striped", "embedded", ("scene", "contrast", "embedded")),
+        ("scene", "make it blue", None, ("scene-look", "contrast", "embedded")),
+        ("scene", "make it striped", None, ("scene-look", "instruct", "embedded-instruct")),
+        ("scene", "make it striped", "embedded", ("scene-look", "contrast", "embedded")),
         ("scene", "make it blue", "embedded-instruct", ("scene", "instruct", "embedded-instruct")),
         ("scene", "turn it into a red duck", None, ("scene-swap", "sds", "embedded")),
         ("scene", "", None, ("scene", "contrast", "embedded")),
