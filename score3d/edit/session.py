@@ -52,8 +52,7 @@ def suited(task: str, instruction: str, source: str, teacher: str | None, device
             return Suited(edit_preset("scene-swap"), "sds", name)
         if "material" in asked and teacher is None:
             return Suited(edit_preset("scene-look"), "instruct", INSTRUCT)
-        if asked:  # not a part's second colour: thin parts show it only if they may grow
-            return Suited(edit_preset("scene-look"), "contrast", name)
+        return Suited(edit_preset("scene-look"), "contrast", name)
     return Suited(edit_preset(task), "contrast", name)
 
 

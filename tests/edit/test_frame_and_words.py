@@ -102,7 +102,7 @@ def test_what_is_asked_is_what_differs():
         ("scene", "make it striped", None, ("scene-look", "instruct", "embedded-instruct")),
         ("scene", "make it striped", "embedded", ("scene-look", "contrast", "embedded")),
         ("scene", "make it blue", "embedded-instruct", ("scene", "instruct", "embedded-instruct")),
-        ("scene", "give it blue wheels", None, ("scene", "contrast", "embedded")),
+        ("scene", "give it blue wheels", None, ("scene-look", "contrast", "embedded")),
         ("scene", "turn it into a red duck", None, ("scene-swap", "sds", "embedded")),
         ("scene", "", None, ("scene", "contrast", "embedded")),
         ("image", "turn it into a red duck", None, ("image", "csd-contrast", "embedded")),
