@@ -33,9 +33,10 @@ class Suited:
 
 def suited(task: str, instruction: str, source: str, teacher: str | None, device: str) -> Suited:
     """What suits a task and its words. Another thing ("turn it into a cat") needs other settings
-    than a new look of the same, which leaves every shape as it is, and teachers that take instructions are not told what is there.
-    teacher: None if none was chosen: then materials are left to the embedded teacher's twin, which
-    paints them better. Raises ConfigError, PromptError, TeacherError."""
+    than a new look of the same, which leaves every shape as it is. Teachers that take instructions
+    are not told what is there. teacher: None if none was chosen: then materials are left to the
+    embedded teacher's twin, which paints them better. Raises ConfigError, PromptError,
+    TeacherError."""
     name = teacher or "embedded"
     options = {"teacher": {"name": name}, "run": {"device": device}}
     told = instructs(load_config(None, None, None, options), build.build_device(device))

@@ -3,14 +3,16 @@ import torch
 
 from score3d.build import build_scene
 from score3d.cameras import turntable
-from score3d.config import load_config
+from score3d.config import edit_preset, load_config
 from score3d.scenes.adaptation import Adaptation
 from score3d.scenes.gaussians import GaussianOptions, GaussianScene
 from score3d.scenes.photograph import photograph
 
+CPU = torch.device("cpu")
+
 
 def scene(*settings):
-    return build_scene(load_config(None, None, ["scene.count=80", *settings]), torch.device("cpu"))
+    return build_scene(load_config(None, None, ["scene.count=80", *settings]), CPU)
 
 
 def test_means_and_scales_stay_in_bounds():
@@ -23,6 +25,17 @@ def test_means_and_scales_stay_in_bounds():
             p.grad = torch.full_like(p, -1e6 if name in ("means", "scales") else 0.0)
     assert s.params["means"].norm(dim=1).max() <= 0.3 + 1e-6
     assert s.params["scales"].exp().max() <= 0.05 + 1e-6
+
+
+def test_what_has_no_rate_stays_to_the_bit():
+    s = build_scene(load_config(edit_preset("scene-look"), None, ["scene.count=80"]), CPU)
+    before = {name: p.detach().clone() for name, p in s.parameters().items()}
+    for step in (0, 1, s.steps):
+        for p in s.parameters().values():
+            p.grad = torch.ones_like(p)
+        s.step(step)
+    moved = {name for name, p in s.parameters().items() if not torch.equal(p, before[name])}
+    assert moved == {"sh0"}
 
 
 def test_photographs_equal_renders():
