@@ -110,7 +110,7 @@ def _vocabulary(as_json: bool) -> None:
     typer.echo(
         f"embedded: ships with score3d; {world.training['trained_images']} training pictures"
     )
-    typer.echo(f"  nouns: {', '.join(world.nouns)}")
+    typer.echo(f"  nouns, best known first: {', '.join(world.nouns)}")
     typer.echo(f"  colours: {', '.join(world.colours)}")
     typer.echo(f"  materials: {', '.join(world.materials)}")
     parts = ", ".join(f"{noun} with blue {part}" for noun, part in world.second_parts.items())
