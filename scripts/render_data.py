@@ -12,10 +12,10 @@ if __name__ == "__main__":
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--shards", type=int, default=24, help="of 8192 pictures each")
     parser.add_argument("--real", type=Path, help="a folder of real models, to render instead")
-    parser.add_argument("--nouns", type=Path, help="a file of the nouns to render models of")
+    parser.add_argument("--nouns", type=Path, help="a file of the nouns to render")
     args = parser.parse_args()
     nouns = args.nouns.read_text().split() if args.nouns else None
     models = RealModels(args.real, nouns=nouns) if args.real else None
     for seed in range(args.first, args.first + args.shards):
-        load_renders(args.data, range(seed, seed + 1), models=models)
+        load_renders(args.data, range(seed, seed + 1), models=models, nouns=nouns)
         print(f"shard {seed} ready", flush=True)

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from train_teacher import float_attention
+from train_teacher import Shares, float_attention
 
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
-from score3d.world.dataset import Renders, load_renders
+from score3d.world.dataset import VIEWS_PER_SHAPE, Renders, load_renders
 from score3d.world.families import FAMILIES
 from score3d.world.finish import MATERIALS
 from score3d.world.instances import RealModels
@@ -48,7 +48,7 @@ def load_single(
     wanted = [(seed, None) for seed in seeds]
     wanted += [(seed, real) for seed in range(seeds.start, seeds.start + extra)]
     for seed, models in wanted:
-        shard = load_renders(folder, range(seed, seed + 1), models=models)
+        shard = load_renders(folder, range(seed, seed + 1), models=models, nouns=nouns)
         parts.append(shard.where((place[shard.noun] >= 0) & (shard.relation < 0)))
     data = Renders.joined(parts)
     return data, place[data.noun]
@@ -155,6 +155,7 @@ def main(args: argparse.Namespace) -> None:
             args.data, range(args.first_shard, args.first_shard + args.shards), nouns,
             real, args.real_shards if real else 0,
         )  # fmt: skip
+        shares = Shares(data, [], 0.0)
         torch.manual_seed(args.seed)
         net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
         net = net.to(memory_format=torch.channels_last)
@@ -171,7 +172,8 @@ def main(args: argparse.Namespace) -> None:
         for step in range(args.steps):
             rng = np.random.default_rng([args.seed, args.first_step + step])
             g = torch.Generator().manual_seed(args.first_step + step)
-            index = rng.integers(0, len(data), args.batch)
+            shapes = shares.draw(args.batch, rng)
+            index = VIEWS_PER_SHAPE * shapes + rng.integers(VIEWS_PER_SHAPE, size=args.batch)
             rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
                 noun, colour, material, azimuth = (a.float() for a in net(augment(rgb, g)))

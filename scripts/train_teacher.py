@@ -74,16 +74,39 @@ GRIDS = (
 )
 
 
+class Shares:
+    """Shapes drawn noun by noun, so that a noun of few models is seen as often as the others;
+    pairs as often as PAIRS nouns. A `share` comes from the nouns `core` alone."""
+
+    PAIRS = 6
+
+    def __init__(self, data: Renders, core: list[str], share: float) -> None:
+        noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]
+        shapes = np.arange(len(noun))
+        self.groups = [shapes[(noun == n) & (relation < 0)] for n in np.unique(noun[relation < 0])]
+        pairs = shapes[relation >= 0]
+        weights = np.ones(len(self.groups) + bool(len(pairs)))
+        if len(pairs):
+            self.groups.append(pairs)
+            weights[-1] = self.PAIRS
+        favoured = weights * [relation[g[0]] < 0 and NOUNS[noun[g[0]]] in core for g in self.groups]
+        self.weights = weights / weights.sum()
+        if favoured.sum():
+            self.weights = (1 - share) * self.weights + share * favoured / favoured.sum()
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The numbers [count] of shapes."""
+        chosen = rng.choice(len(self.groups), count, p=self.weights)
+        return np.array([self.groups[k][rng.integers(len(self.groups[k]))] for k in chosen])
+
+
 def draw_batch(
-    data: Renders, core: np.ndarray, share: float, views: int, grid: bool, rng: np.random.Generator
+    data: Renders, shares: Shares, views: int, grid: bool, rng: np.random.Generator
 ) -> tuple[Tensor, list[str]]:
     """Random pictures [B,3,H,W] in [0,1] and random captions, a tenth of them dropped to the
-    empty prompt. A `share` of the shapes comes from `core`, the numbers of some of them."""
+    empty prompt."""
     count = views // 4 if grid else views
-    shape = rng.integers(0, len(data) // VIEWS_PER_SHAPE, count)
-    if len(core):
-        shape = np.where(rng.random(count) < share, rng.choice(core, count), shape)
-    first = VIEWS_PER_SHAPE * shape
+    first = VIEWS_PER_SHAPE * shares.draw(count, rng)
     if grid:
         index = (first[:, None] + np.arange(VIEWS_PER_SHAPE)).reshape(-1)
     else:
@@ -113,7 +136,7 @@ def load_training(
     folder: Path, seeds: range, nouns: list[str], real: RealModels | None = None
 ) -> Renders:
     """The shards of `seeds`, of real models if there are any, less the nouns not asked for."""
-    shards = (load_renders(folder, range(s, s + 1), models=real) for s in seeds)
+    shards = (load_renders(folder, range(s, s + 1), models=real, nouns=nouns) for s in seeds)
     return Renders.joined([keep_nouns(shard, nouns) for shard in shards])
 
 
@@ -196,8 +219,7 @@ def train(args: argparse.Namespace) -> None:
     if real:
         more = load_training(args.data, range(rank, args.real_shards, ranks), nouns, real)
         data = Renders.joined([data, more])
-    known = np.isin(NOUNS, nouns[: args.core])
-    core = np.where(known[data.noun[::VIEWS_PER_SHAPE]])[0]
+    shares = Shares(data, nouns[: args.core], args.core_share)
     if args.bfloat16:
         nn.functional.scaled_dot_product_attention = float_attention(
             nn.functional.scaled_dot_product_attention
@@ -241,7 +263,7 @@ def train(args: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = lr
         grid = bool((step + rank) % 8)
-        rgb, captions = draw_batch(data, core, args.core_share, args.batch, grid, rng)
+        rgb, captions = draw_batch(data, shares, args.batch, grid, rng)
         z = encode(rgb, pca)
         # Stratified times, half of them in the noisiest fifth: an ideal denoiser sees the pose in
         # the noisy picture itself until t = 0.85, so only there can a view phrase be learned.

@@ -1,5 +1,6 @@
 """Seeded, cached shards of training renders."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,20 +110,23 @@ def sample_background(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.clip(gray + rng.uniform(-0.3, 0.3, 3), 0, 1)
 
 
-def sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
+def sample_shape(
+    rng: np.random.Generator, nouns: list[str] | None = None
+) -> tuple[Shape, tuple[int, ...]]:
     """A random shape and its labels: noun, colour, material, second colour, relation, second
-    noun, with -1 for what it has not."""
-    i, j = int(rng.integers(len(FAMILIES))), int(rng.integers(len(_COLOURS)))
+    noun, with -1 for what it has not. nouns: of these families alone (pairs are of any)."""
+    families = [n for n in FAMILIES if nouns is None or n in nouns]
+    noun, j = families[rng.integers(len(families))], int(rng.integers(len(_COLOURS)))
     second = int((j + rng.integers(1, len(_COLOURS))) % len(_COLOURS))  # never the first colour
     radius = BOUNDING_RADIUS * rng.uniform(0.88, 1.0)
     draw = rng.random()
     if draw < SHARES["relation"]:
         k = int(rng.integers(len(RELATIONS)))
         others = STANDS if RELATIONS[k] == "on top of" else SIMPLE
-        noun, other = SIMPLE[rng.integers(len(SIMPLE))], others[rng.integers(len(others))]
-        pair = build_pair(noun, _COLOURS[j], RELATIONS[k], other, _COLOURS[second], rng, radius)
-        return pair, (NOUNS.index(noun), j, 0, second, k, NOUNS.index(other))
-    noun, material = NOUNS[i], 0
+        first, other = SIMPLE[rng.integers(len(SIMPLE))], others[rng.integers(len(others))]
+        pair = build_pair(first, _COLOURS[j], RELATIONS[k], other, _COLOURS[second], rng, radius)
+        return pair, (NOUNS.index(first), j, 0, second, k, NOUNS.index(other))
+    material = 0
     if draw < SHARES["relation"] + SHARES["material"]:
         material = int(rng.integers(1, len(MATERIALS)))
         second = -1
@@ -136,14 +140,19 @@ def sample_shape(rng: np.random.Generator) -> tuple[Shape, tuple[int, ...]]:
         material=MATERIALS[material],
         second_colour=None if second < 0 else _COLOURS[second],
     )
-    return shape, (i, j, material, second, -1, -1)
+    return shape, (NOUNS.index(noun), j, material, second, -1, -1)
 
 
 def render_shard(
-    seed: int, count: int = SHARD_SIZE, size: int = 64, models: RealModels | None = None
+    seed: int,
+    count: int = SHARD_SIZE,
+    size: int = 64,
+    models: RealModels | None = None,
+    nouns: list[str] | None = None,
 ) -> Renders:
     """`count` pictures (a multiple of 4), four views of each shape; nouns and colours are
-    uniform outside relations. models: of these instead of procedural shapes.
+    uniform outside relations. models: of these instead of procedural shapes; nouns: of these
+    families alone.
 
     The four share elevation, distance, background and light and stand a quarter turn apart,
     counter-clockwise from above; the first is within 45 degrees of the front.
@@ -156,7 +165,7 @@ def render_shard(
     labels = np.empty((6, count), np.int64)
     for start in range(0, count, VIEWS_PER_SHAPE):
         row = slice(start, start + VIEWS_PER_SHAPE)
-        shape, known = sample_shape(rng) if models is None else models.sample(rng)
+        shape, known = sample_shape(rng, nouns) if models is None else models.sample(rng)
         azimuth = rng.uniform(-45, 45) + 90 * np.arange(VIEWS_PER_SHAPE)
         steep = rng.random() < 0.15
         elevation = np.full(VIEWS_PER_SHAPE, rng.uniform(50, 80) if steep else rng.uniform(-15, 50))
@@ -177,16 +186,24 @@ def render_shard(
 
 
 def load_renders(
-    folder: Path, seeds: range, size: int = 64, models: RealModels | None = None
+    folder: Path,
+    seeds: range,
+    size: int = 64,
+    models: RealModels | None = None,
+    nouns: list[str] | None = None,
 ) -> Renders:
-    """The shards of `seeds`, rendered into `folder` on first use; of `models` if there are any."""
+    """The shards of `seeds`, rendered into `folder` on first use; of `models` if there are any,
+    else of the families that `nouns` names."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = f"renders-v{VERSION}" if models is None else f"real-v{VERSION}-{models.digest}"
+    if models is None and nouns is not None:
+        known = " ".join(n for n in FAMILIES if n in nouns)
+        kind += f"-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     shards = []
     for seed in seeds:
         path = folder / f"{kind}-{size}px-{seed:05d}.npz"
         if not path.exists():
-            shard = render_shard(seed, size=size, models=models)
+            shard = render_shard(seed, size=size, models=models, nouns=nouns)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **shard.__dict__)
             temporary.rename(path)

@@ -381,7 +381,7 @@ def test_shards_are_cached_with_all_labels(tmp_path, monkeypatch):
     from score3d.world import dataset
 
     small = render_shard(3, 8, 16)
-    monkeypatch.setattr(dataset, "render_shard", lambda seed, size, models: small)
+    monkeypatch.setattr(dataset, "render_shard", lambda seed, size, models, nouns: small)
     made = load_renders(tmp_path, range(3, 4), 16)
     monkeypatch.setattr(dataset, "render_shard", None)
     again = load_renders(tmp_path, range(3, 4), 16)
