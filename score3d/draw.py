@@ -30,6 +30,9 @@ class DrawSpec:
     particles: scenes that see the same cameras and backgrounds, each with noise of its own.
     pair_angle: 0, or views come in pairs that share everything but the noise and an azimuth that
     differs by this many degrees. from_front: every camera looks from azimuth and elevation 0.
+    cameras: square ones, of which each step draws its views, in place of an orbit; none twice in a
+    step if there are enough. Elevation, distance and fov then say nothing, and there are no rings
+    and pairs.
     """
 
     seed: int
@@ -52,6 +55,7 @@ class DrawSpec:
     from_front: bool = False
     growth: tuple[tuple[float, int], ...] = ()
     ring: int = 1
+    cameras: Cameras | None = None
 
     def resolution_at(self, step: int) -> int:
         """The pictures' side at `step`."""
@@ -142,7 +146,19 @@ def _views(spec: DrawSpec, step: int) -> tuple[Cameras, Tensor]:
         v.repeat_interleave(pairs, 0) for v in (elevation, distance, background)
     )
     side = spec.resolution_at(step)
+    if spec.cameras is not None:
+        return _drawn(spec.cameras, spec.views, side, _generator(spec.seed, step, 0)), background
     return orbit(azimuth % 360, elevation, distance, spec.fov, side, side), background
+
+
+def _drawn(cameras: Cameras, count: int, side: int, g: torch.Generator) -> Cameras:
+    """`count` of some square cameras, with pictures of `side` pixels."""
+    times = -(-count // len(cameras))
+    rows = torch.cat([torch.randperm(len(cameras), generator=g) for _ in range(times)])[:count]
+    Ks = cameras.Ks[rows]
+    Ks[:, :2] *= side / cameras.width
+    angles = cameras.azimuth[rows], cameras.elevation[rows]
+    return Cameras(cameras.viewmats[rows], Ks, *angles, side, side)
 
 
 def draw_at(spec: DrawSpec, step: int) -> Draw:
