@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format models clean
 .DELETE_ON_ERROR:
 
 # Creates the environment, makes "a red mushroom", says where the files are.
@@ -37,6 +37,26 @@ format: .venv/installed-dev
 	cd .venv/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund \
 	  || echo "npm failed: tests with other people's readers will be skipped"
 	touch $@
+
+# Every model that ships, from scratch, into MODELS; many hours on two cores. docs/training.md
+MODELS ?= .cache/models
+NOUNS := scripts/teacher_nouns.txt
+TRAIN := --nouns $(NOUNS) --real .cache/real-models
+models: .venv/installed-dev
+	test -f .cache/real-models/index.json || $(BIN)/python scripts/fetch_real_models.py --folder .cache/real-models
+	$(BIN)/python scripts/train_teacher.py --out $(MODELS)/training-teacher $(TRAIN) --shards 28 --real-shards 10 \
+	  --batch 64 --steps 40000
+	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
+	$(BIN)/python scripts/export_onnx.py $(MODELS)/teacher
+	$(BIN)/python scripts/train_judge.py --export $(MODELS)/judge $(TRAIN) --real-shards 10 --shards 28 --steps 8000
+	$(BIN)/python scripts/train_judge.py --export $(MODELS)/second-judge $(TRAIN) --network attention \
+	  --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 12000
+	$(BIN)/python scripts/train_two_tower.py --export $(MODELS)/two-tower $(TRAIN) --steps 5000
+	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher --steps 8000
+	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher \
+	  --export $(MODELS)/teacher-instruct
+	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
+	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) --steps 8000
 
 clean:
 	rm -rf .venv runs
