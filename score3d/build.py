@@ -129,7 +129,7 @@ def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) ->
     splats = imagined(config, seed) or starting_splats(config.scene.start, config.scene.count)
     if splats is not None:
         options = replace(options, sh_degree=splats.sh_degree)
-    pull = prior_pull(config, device, seed)
+    pull = prior_pull(config, seed)
     return _gaussians_with(config, options, device, seed, splats=splats, pull=pull)
 
 

@@ -1,24 +1,29 @@
 """The 3D prior of a run, from its settings: a beginning, and a pull on the way."""
 
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from score3d.config import Config, ConfigError
+from score3d.config import Config
 from score3d.files.splats import Splats
-from score3d.files.surfels import sample_mesh
-from score3d.prior.points import PointPrior
+from score3d.files.surfels import sample_mesh, surface_points
 from score3d.prior.pull import PriorPull
+from score3d.prior.volumes import ShapePrior
 from score3d.resources import resource
 
 __all__ = ["imagined", "prior_pull"]
 
 SHAP_E = "shap-e:"
+PULL_POINTS = 20_000  # of the surface
 
 
-def _prior(config: Config, device: torch.device | str = "cpu") -> PointPrior:
+def _prior(config: Config) -> ShapePrior:
     folder = config.prior.folder
-    return PointPrior(Path(folder) if folder else resource("assets", "prior"), device)
+    return ShapePrior(Path(folder) if folder else resource("assets", "prior"))
+
+
+def _mesh(config: Config, seed: int) -> Any:
+    prior = _prior(config)
+    return prior.mesh(prior.understand(config.run.prompt), seed, config.prior.guidance)
 
 
 def imagined(config: Config, seed: int) -> Splats | None:
@@ -27,7 +32,7 @@ def imagined(config: Config, seed: int) -> Splats | None:
     PromptError, TeacherError, ConfigError."""
     s = config.scene
     if s.start == "prior":
-        return _prior(config).splats(config.run.prompt, s.count, seed, s.init_scale)
+        return sample_mesh(_mesh(config, seed), s.count, seed)
     if s.start.startswith(SHAP_E):
         from score3d.prior.shap_e import shap_e_mesh
 
@@ -35,14 +40,10 @@ def imagined(config: Config, seed: int) -> Splats | None:
     return None
 
 
-def prior_pull(config: Config, device: torch.device, seed: int) -> PriorPull | None:
-    """The 3D score that prior.weight asks for. Raises PromptError, TeacherError, ConfigError."""
+def prior_pull(config: Config, seed: int) -> PriorPull | None:
+    """The pull that prior.weight asks for. Raises PromptError, TeacherError, ConfigError."""
     p = config.prior
     if not p.weight or not p.until:
         return None
-    if config.scene.sh_degree:
-        raise ConfigError("prior.weight reads plain colours: use scene.sh_degree=0")
-    prior = _prior(config, device)
-    thing = prior.understand(config.run.prompt)
-    until = round(p.until * config.run.steps)
-    return PriorPull(prior, thing, p.weight, until, seed, p.guidance, p.points)
+    points = surface_points(_mesh(config, seed), PULL_POINTS)[0]
+    return PriorPull(points, p.weight, round(p.until * config.run.steps))

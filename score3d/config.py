@@ -22,7 +22,15 @@ from pydantic import (
 
 from score3d.resources import resource
 
-__all__ = ["Config", "ConfigError", "edit_preset", "load_config", "preset_names", "to_toml"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "edit_preset",
+    "load_config",
+    "preset_names",
+    "start_preset",
+    "to_toml",
+]
 
 
 class ConfigError(ValueError):
@@ -141,7 +149,8 @@ class Views(_Section):
 
 class SceneSection(_Section):
     kind: str = "gaussians"
-    start: str = ""  # a run folder or file to begin with, "prior", "shap-e:FOLDER", or nothing
+    # a run folder or file to begin with, "prior", "shap-e:FOLDER", "none", or what suits: ""
+    start: str = ""
     count: int = Field(default=2500, ge=1)
     cap: int = Field(default=4000, ge=1)
     adapt: str = "mcmc"
@@ -172,14 +181,14 @@ class SceneSection(_Section):
 
 
 class PriorSection(_Section):
-    """The 3D score of the Gaussians' centres (`score3d.prior`). weight: of its gradient, whose norm
-    is first made that of the distillation's on the same centres; 0 for none. until: the share of
-    the run for which it pulls. folder: of a prior in place of the shipped one."""
+    """The 3D prior (`score3d.prior`), for scene.start "prior" and for a pull. weight: of what draws
+    the Gaussians' centres back to the surface that it imagined, next to the loss's gradient; 0 for
+    none. until: the share of the run for which it does. guidance: of the sample. folder: of a prior
+    in place of the shipped one."""
 
     weight: float = Field(default=0.0, ge=0)
     until: float = Field(default=0.5, ge=0, le=1)
-    guidance: float = 3.0
-    points: int = Field(default=512, ge=1)
+    guidance: float = 2.0
     folder: str = ""
 
 
@@ -224,13 +233,15 @@ class EditSection(_Section):
     mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
     frames of a film. check_after: steps after which the edit must show. where: of pictures,
     panoramas and films, what may change: all of it, or only what the teacher sees the words are
-    about ("auto": all for teachers that take instructions, which are shown the picture)."""
+    about ("auto": all for teachers that take instructions, which are shown the picture). cameras:
+    of a capture (`files/capture.py`) to edit a scene with, "" for an orbit around it."""
 
     task: Literal["", "scene", "image", "panorama", "video"] = ""
     input: str = ""
     source: str = ""
     instruction: str = ""
     region: str = ""
+    cameras: str = ""
     bias: float = Field(default=0.0, ge=-1, le=1)
     ring: bool = True
     window: int = Field(default=16, ge=2, le=256)
@@ -279,6 +290,11 @@ def preset_names() -> list[str]:
 def edit_preset(task: str) -> str:
     """The file of settings that suit `score3d edit <task>`."""
     return str(resource("configs", "edits") / f"{task}.toml")
+
+
+def start_preset(name: str) -> dict[str, Any]:
+    """The settings that suit a run which begins with something (configs/starts)."""
+    return _read_toml(resource("configs", "starts") / f"{name}.toml")
 
 
 def loss_names() -> list[str]:
@@ -368,16 +384,17 @@ def load_config(
     overrides: list[str] | None = None,
     options: dict[str, dict[str, Any]] | None = None,
     stage: dict[str, Any] | None = None,
+    start: dict[str, Any] | None = None,
 ) -> Config:
     """The resolved settings. preset, loss: names of shipped presets or paths of .toml files.
     overrides: `section.key=value` strings. options: sections given by command-line options; a
     teacher named there brings its own preset, below the loss. stage: sections of a recipe's stage,
-    above the loss. Raises ConfigError."""
+    above the loss; start: sections of a beginning, below it. Raises ConfigError."""
     data: dict[str, Any] = {}
     if preset:
         data = read_preset(preset, "preset", resource("configs"), preset_names())
     teacher = (options or {}).get("teacher", {}).get("name", "")
-    data = _merge(data, teacher_preset(teacher, preset))
+    data = _merge(_merge(data, teacher_preset(teacher, preset)), start or {})
     if loss:
         row = read_preset(loss, "loss", resource("configs", "losses"), loss_names())
         row.pop("about", None)

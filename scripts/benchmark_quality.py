@@ -17,12 +17,13 @@ from finished_runs import own_scene
 
 from score3d.articles import with_article
 from score3d.cameras import turntable
-from score3d.config import Config, load_config
+from score3d.config import Config
 from score3d.evaluate.assess import Assessor
 from score3d.files.pictures import contact_sheet, write_png
 from score3d.files.ply import read_ply
 from score3d.files.splats import Splats
 from score3d.generate import generate
+from score3d.prior.known import suited_config
 from score3d.recipes import load_recipe
 from score3d.runs.folder import RunFolder
 from score3d.scenes.photograph import photograph
@@ -93,7 +94,7 @@ def over_the_vocabulary(world: World, count: int) -> list[str]:
 def make(prompt: str, seed: int, path: Path, args: argparse.Namespace) -> tuple[Splats, dict]:
     """The asset of a prompt and seed, from its folder if it was finished before."""
     options = {"run": {"prompt": prompt, "seed": seed}}
-    config = load_config(args.preset, args.loss, args.overrides, options)
+    config = suited_config(args.preset, args.loss, args.overrides, options)
     if args.reuse and not args.recipe and (path / "summary.json").exists():
         folder = RunFolder.open(path, lock=False)
         return read_ply(folder.scene), json.loads(folder.summary.read_text())

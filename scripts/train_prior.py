@@ -1,12 +1,14 @@
-"""Train the 3D prior on point clouds of the world, and measure it.
+"""Train the 3D prior on volumes of the world, and measure it.
 
+    python scripts/render_volumes.py --shards 20
     python scripts/train_prior.py --out .cache/prior --export assets/prior
     python scripts/train_prior.py --export assets/prior --test-only
 
-Clouds are of the outer surface, even by area, in the colours of the faces; they are made once
-and kept. Resumes from --out. Measured on samples of every noun: the Chamfer distance to the
-nearest of 64 true instances that training never saw, next to that of a true instance and of
-another noun's sample; and which noun's instances are nearest.
+Volumes are cut into cubes, each a token of a few principal components, as the teacher's pictures
+are. With --real FOLDER shapes of real models are added; every noun is drawn as often. Resumes from
+--out, and reads whatever shards are there by then. Measured on samples of every noun: the Chamfer
+distance to the nearest of 64 true instances that training never saw, next to that of a true
+instance and of another noun's sample; and which noun's instances are nearest.
 """
 
 import argparse
@@ -17,150 +19,204 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from render_volumes import load_volumes
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from train_teacher import float_attention
 
 from score3d.evaluate.geometry import chamfer, normalised
-from score3d.prior.network import PointDenoiser
-from score3d.prior.points import SCALE, PointPrior
+from score3d.files.surfels import surface_points
+from score3d.prior.cubes import Cubes
+from score3d.prior.network import VolumeDenoiser
+from score3d.prior.volumes import ShapePrior
 from score3d.schedule import NoiseSchedule
 from score3d.teachers.embedded import Thing
-from score3d.world.clouds import instance_clouds, visible_faces
+from score3d.world.clouds import instance_clouds
+from score3d.world.families import FAMILIES
+from score3d.world.finish import MATERIALS
+from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS
 from score3d.world.palette import COLOURS
-from score3d.world.shapes import build
 
 COLOUR_NAMES = sorted(COLOURS)
-POINTS, NETWORK = 1024, {"width": 160, "point_width": 96, "latents": 48, "rounds": 2, "depth": 2}
+PATCH, CHANNELS = 6, 96
+NETWORK = {"width": 192, "depth": 8, "heads": 4}
 HELD_OUT = 7  # the seed of the instances that are tested against
 
 
-def coloured_cloud(noun: str, colour: str, rng: np.random.Generator) -> np.ndarray:
-    """[POINTS,6] uint8-exact float16: places in world units and colours in [0,1]."""
-    shape = build(noun, colour, rng)
-    seen = visible_faces(shape, views=16, size=64)
-    corners = shape.vertices[shape.faces[seen]]
-    edges = corners[:, 1:] - corners[:, :1]
-    areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    chosen = rng.choice(len(corners), POINTS, p=areas / areas.sum())
-    u = rng.random((POINTS, 2))
-    u = np.where(u.sum(1, keepdims=True) > 1, 1 - u, u)
-    points = corners[chosen, 0] + (u[:, :, None] * edges[chosen]).sum(1)
-    return np.concatenate([points, shape.face_colours[seen][chosen]], 1).astype(np.float16)
-
-
-def clouds_of(folder: Path, noun: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clouds [count,POINTS,6] and colours [count] of a noun, from its file if it is there."""
-    path = folder / f"clouds-v1-{noun}-{count}.npz"
-    if not path.exists():
-        colours = np.arange(count) % len(COLOUR_NAMES)
-        clouds = np.stack([
-            coloured_cloud(noun, COLOUR_NAMES[c], np.random.default_rng([41, i]))
-            for i, c in enumerate(colours)
-        ])  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.stem + ".partial.npz")
-        np.savez(partial, clouds=clouds, colours=colours)
-        partial.replace(path)
-    data = np.load(path)
-    return data["clouds"], data["colours"]
+def load_training(
+    args: argparse.Namespace, nouns: list[str], cubes: Cubes | None
+) -> tuple[Cubes, Tensor, Tensor]:
+    """The cubes, and of all shapes latents [N,T,C] float16 and words [N,4], 0 for what is not
+    said: noun, colour, material, colour of the second part."""
+    real = RealModels(args.real, nouns=nouns) if args.real else None
+    wanted = [(seed, None) for seed in range(args.shards)]
+    wanted += [(seed, real) for seed in range(args.real_shards if real else 0)]
+    place = {NOUNS.index(n): k + 1 for k, n in enumerate(nouns)}
+    latents, words = [], []
+    if cubes is None:
+        some = [
+            load_volumes(args.data, *pair[:1], nouns, pair[1]) for pair in wanted[:3] + wanted[-1:]
+        ]
+        cubes = Cubes.fitted(np.concatenate([s.cells for s in some]), PATCH, CHANNELS)
+    for seed, models in wanted:
+        shard = load_volumes(args.data, seed, nouns, models)
+        latents.append(cubes.encode(torch.from_numpy(shard.cells)).half())
+        noun = np.array([place[n] for n in shard.noun])
+        rest = [shard.colour + 1, shard.material + 1, shard.second + 1]
+        words.append(torch.from_numpy(np.stack([noun, *rest], 1)))
+    return cubes, torch.cat(latents), torch.cat(words)
 
 
 def batch_of(
-    clouds: Tensor, nouns: Tensor, colours: Tensor, args: argparse.Namespace, g: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x [B,K,6], noun and colour [B], a tenth without words, another tenth without a colour."""
-    pick = torch.randint(0, len(clouds), (args.batch,), generator=g)
-    some = torch.randperm(clouds.shape[1], generator=g)[: args.points]
-    x = clouds[pick][:, some].float()
-    x = torch.cat([x[..., :3] / SCALE, 2 * x[..., 3:] - 1], -1)
-    u = torch.rand(args.batch, generator=g)
-    noun = torch.where(u < 0.1, 0, nouns[pick] + 1)
-    colour = torch.where(u < 0.2, 0, colours[pick] + 1)
-    return x, noun, colour
+    latents: Tensor, words: Tensor, of_noun: list[Tensor], batch: int, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """x [B,T,C] and words [B,4]; a tenth without any, more without a colour or material."""
+    nouns = torch.randint(0, len(of_noun), (batch,), generator=g).tolist()
+    pick = [int(of_noun[n][torch.randint(0, len(of_noun[n]), (1,), generator=g)]) for n in nouns]
+    said = words[pick].clone()
+    u = torch.rand(batch, generator=g)
+    said[u < 0.1] = 0
+    said[(u > 0.1) & (u < 0.15), 1:] = 0
+    said[(u > 0.15) & (u < 0.2), 2] = 0
+    return latents[pick].float(), said
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, made orthogonal by five Newton-Schulz iterations (Jordan et al. 2024, with their
+    coefficients), and scaled to the size of Adam's steps (Liu et al. 2025, arXiv 2502.16982).
+    torch.optim.Muon computes in bfloat16, which is slow on most CPUs."""
+
+    def __init__(self, matrices: list[nn.Parameter], lr: float, decay: float = 0.01) -> None:
+        super().__init__(matrices, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        group = self.param_groups[0]
+        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+        for p in group["params"]:
+            by_shape.setdefault(p.shape, []).append(p)
+        for shape, matrices in by_shape.items():
+            moving = []
+            for p in matrices:
+                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                kept.lerp_(p.grad, 0.05)
+                moving.append(p.grad.lerp(kept, 0.95))
+            x = torch.stack(moving)
+            tall = shape[0] > shape[1]
+            x = x.mT if tall else x
+            x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+            for _ in range(5):
+                gram = x @ x.mT
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            x = x.mT if tall else x
+            rate = group["lr"] * 0.2 * max(shape) ** 0.5
+            for p, direction in zip(matrices, x, strict=True):
+                p.mul_(1 - group["lr"] * group["decay"]).sub_(direction, alpha=rate)
+
+
+def optimizers(net: VolumeDenoiser, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the rest."""
+    matrices = [p for k, p in net.blocks.named_parameters() if p.ndim == 2 and "modulate" not in k]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in net.parameters() if id(p) not in chosen]
+    adam = torch.optim.AdamW(rest, lr=lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
+    return [Muon(matrices, lr), adam]
 
 
 def train(args: argparse.Namespace, nouns: list[str]) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = [clouds_of(args.data, noun, args.instances) for noun in nouns]
-    clouds = torch.from_numpy(np.concatenate([p[0] for p in parts]))
-    colours = torch.from_numpy(np.concatenate([p[1] for p in parts])).long()
-    labels = torch.arange(len(nouns)).repeat_interleave(args.instances)
-    if args.bfloat16:
-        nn.functional.scaled_dot_product_attention = float_attention(
-            nn.functional.scaled_dot_product_attention
-        )
+    last = args.out / "last.pt"
+    state = torch.load(last, weights_only=True) if last.exists() else None
+    cubes = Cubes(PATCH, *state["cubes"]) if state else None
+    cubes, latents, words = load_training(args, nouns, cubes)
+    of_noun = [torch.nonzero(words[:, 0] == k + 1)[:, 0] for k in range(len(nouns))]
+    print(f"{len(words)} shapes, the rarest noun has {min(map(len, of_noun))}", flush=True)
     torch.manual_seed(args.seed)
-    net, ema = (PointDenoiser(len(nouns), len(COLOUR_NAMES), **NETWORK) for _ in range(2))
+    known = (len(nouns), len(COLOUR_NAMES), len(MATERIALS), len(COLOUR_NAMES))
+    net, ema = (VolumeDenoiser(known, *latents.shape[1:], **NETWORK) for _ in range(2))
     ema.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), args.lr, weight_decay=0.01, fused=True)
-    start, last = 0, args.out / "last.pt"
-    if last.exists():
-        state = torch.load(last, weights_only=True)
-        for name, part in (("net", net), ("ema", ema), ("optimizer", optimizer)):
-            part.load_state_dict(state[name])
+    steps_of, start = optimizers(net, args.lr), 0
+    if state:
+        net.load_state_dict(state["net"])
+        ema.load_state_dict(state["ema"])
+        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         start = state["step"]
     alphas_bar = NoiseSchedule.scaled_linear().alphas_cumprod.float()
     losses, clock = [], time.time()
     for step in range(start, args.steps):
         g = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
-        share = step / args.steps
-        lr = args.lr * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * share))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        x, noun, colour = batch_of(clouds, labels, colours, args, g)
+        lr = args.lr * min(1.0, (step + 1) / 100)
+        decay_from = int(args.steps * (1 - args.decay))
+        if step > decay_from:
+            lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
+        x, said = batch_of(latents, words, of_noun, args.batch, g)
         t = (torch.arange(args.batch) + torch.rand(args.batch, generator=g)) / args.batch
-        t = (1000 * t).long().clamp(max=999)
+        t = (1000 * t.sqrt()).long().clamp(max=999)  # noisy times decide what there is
         bar = alphas_bar[t].view(-1, 1, 1)
         eps = torch.randn(x.shape, generator=g)
-        target = bar.sqrt() * eps - (1 - bar).sqrt() * x
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
-            v = net(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, noun, colour)
-        loss = (v.float() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
+        v = net(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, said)
+        loss = (v - bar.sqrt() * eps + (1 - bar).sqrt() * x).square().mean()
+        for optimizer in steps_of:
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.param_groups[0]["lr"] = lr
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in steps_of:
+            optimizer.step()
         with torch.no_grad():
-            keep = min(0.999, (step + 1) / (step + 10))
+            keep = min(0.998, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
         losses.append(loss.item())
-        if (step + 1) % 100 == 0:
-            rate = 100 * args.batch / (time.time() - clock)
+        if (step + 1) % 50 == 0:
+            rate = 50 * args.batch / (time.time() - clock)
             print(f"step {step + 1} loss {np.mean(losses):.4f} {rate:.0f}/s", flush=True)
             losses, clock = [], time.time()
         if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
-            state = {"net": net.state_dict(), "ema": ema.state_dict(), "step": step + 1,
-                     "optimizer": optimizer.state_dict()}  # fmt: skip
-            torch.save(state, last.with_suffix(".tmp"))
+            kept = {
+                "net": net.state_dict(),
+                "ema": ema.state_dict(),
+                "step": step + 1,
+                "optimizers": [o.state_dict() for o in steps_of],
+                "cubes": cubes.tensors(),
+            }
+            torch.save(kept, last.with_suffix(".tmp"))
             last.with_suffix(".tmp").replace(last)
+    export(args, nouns, cubes, ema)
+
+
+def export(args: argparse.Namespace, nouns: list[str], cubes: Cubes, ema: VolumeDenoiser) -> None:
     args.export.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half() for k, v in ema.state_dict().items()},
-              args.export / "prior.safetensors")  # fmt: skip
-    about = {"nouns": nouns, "colours": COLOUR_NAMES, "network": NETWORK,
-             "trained_steps": args.steps, "batch": args.batch}  # fmt: skip
+    weights = {f"net.{k}": v.half().contiguous() for k, v in ema.state_dict().items()}
+    basis, scale, kept = cubes.tensors()
+    weights |= {"basis": basis.half().contiguous(), "scale": scale, "kept": kept.to(torch.int32)}
+    save_file(weights, args.export / "prior.safetensors")
+    about = {"nouns": nouns, "colours": COLOUR_NAMES, "materials": list(MATERIALS),
+             "patch": PATCH, "network": NETWORK, "trained_steps": args.steps,
+             "batch": args.batch}  # fmt: skip
     (args.export / "prior.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
 def test(folder: Path, count: int) -> dict:
-    """See the module's docstring."""
-    prior = PointPrior(folder)
-    truths = {n: [normalised(c) for c in instance_clouds(n, 64, 512, HELD_OUT)]
-              for n in prior.nouns}  # fmt: skip
+    """See the module's docstring; of nouns with a family, whose true instances are known."""
+    prior = ShapePrior(folder)
+    tested = [n for n in prior.nouns if n in FAMILIES]
+    truths = {n: [normalised(c) for c in instance_clouds(n, 64, 512, HELD_OUT)] for n in tested}
     rows, hits, right = [], [], []
-    for k, noun in enumerate(prior.nouns):
-        other = truths[prior.nouns[(k + 7) % len(prior.nouns)]]
+    for k, noun in enumerate(tested):
+        other = truths[tested[(k + 7) % len(tested)]]
         again = normalised(instance_clouds(noun, 1, 512, HELD_OUT + 1)[0])
         for seed in range(count):
             colour = prior.colours[(k + seed) % len(prior.colours)]
-            points, rgb = prior.sample(Thing(noun, colour), 512, seed)
-            mine = normalised(points.numpy())
-            near = {n: min(chamfer(mine, c) for c in truths[n][:16]) for n in prior.nouns}
+            mesh = prior.mesh(Thing(noun, colour), seed)
+            points, _, rgb = surface_points(mesh, 512, seed)
+            mine = normalised(points)
+            near = {n: min(chamfer(mine, c) for c in truths[n][:16]) for n in tested}
             hits.append(min(near, key=near.__getitem__) == noun)
             rows.append([min(chamfer(mine, c) for c in truths[noun]),
                          min(chamfer(again, c) for c in truths[noun]),
                          min(chamfer(mine, c) for c in other)])  # fmt: skip
-            right.append(float(_named(rgb.numpy(), colour)))
+            right.append(float(_named(rgb, colour)))
     own, truth, other = np.mean(rows, 0)
     return {"samples": len(rows), "Chamfer to the nearest true instance, radii": float(own),
             "the same of a true instance": float(truth), "of another noun": float(other),
@@ -181,17 +237,18 @@ def _named(rgb: np.ndarray, colour: str) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(".cache/prior"), help="training folder")
-    parser.add_argument("--data", type=Path, default=Path(".cache/clouds"))
+    parser.add_argument("--data", type=Path, default=Path(".cache/volumes"))
     parser.add_argument("--export", type=Path, default=Path("assets/prior"))
     parser.add_argument("--nouns", type=Path, default=Path("scripts/teacher_nouns.txt"))
-    parser.add_argument("--instances", type=int, default=144, help="of each noun")
-    parser.add_argument("--points", type=int, default=256, help="of each cloud, a step")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--shards", type=int, default=20, help="of 512 procedural shapes")
+    parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
+    parser.add_argument("--real-shards", type=int, default=8, help="of 512 shapes of them")
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--decay", type=float, default=0.4, help="last share, with falling lr")
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
-    parser.add_argument("--save-every", type=int, default=500)
+    parser.add_argument("--save-every", type=int, default=250)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--test-only", action="store_true")
     args = parser.parse_args()

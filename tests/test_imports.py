@@ -22,7 +22,7 @@ BELOW = {
               "scenes", "teachers"},
     "build_rewards": {"config", "distill", "evaluate"},
     "build_prior": {"config", "files", "prior", "resources"},
-    "prior": {"files", "schedule", "teachers"},
+    "prior": {"config", "files", "resources", "schedule", "teachers", "world"},
     "loop": {"distill", "draw", "prompts", "scenes", "teachers"},
     "prompts": {"cameras", "teachers", "world"},
     "distill": {"cameras", "draw", "prompts", "schedule", "teachers"},

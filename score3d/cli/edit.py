@@ -96,11 +96,16 @@ def scene(
     region: Annotated[
         str | None,
         typer.Option(
-            help="What may change: box:x0,y0,z0,x1,y1,z1, sphere:x,y,z,radius or mask:FOLDER."
+            help="What may change: box:x0,y0,z0,x1,y1,z1, sphere:x,y,z,radius, mask:FOLDER, or a "
+            'part that the teacher finds, like "the roof".'
         ),
     ] = None,
     bias: Annotated[
         float | None, typer.Option(help="Of masks, -1 to 1: above 0 selects less.")
+    ] = None,
+    cameras: Annotated[
+        Path | None,
+        typer.Option(help="Of a capture: transforms.json, or the folder of a COLMAP model."),
     ] = None,
     preview: Annotated[
         Path | None,
@@ -128,7 +133,8 @@ def scene(
             raise ValueError("--max-minutes must be positive")
         if resume:
             given = (input_, prompt, source, method, region, out, preset, teacher, steps, set_)
-            if any(v is not None for v in (*given, seed, device, bias, preview)) or overwrite:
+            given = (*given, seed, device, bias, cameras, preview)
+            if any(v is not None for v in given) or overwrite:
                 raise ValueError("--resume continues an edit with its own settings")
             _scene_resumed(resume, max_minutes, started, json_, quiet, live)
             return
@@ -138,12 +144,17 @@ def scene(
             "scene", input_, prompt, preset, method, set_,
             edit__source=source, edit__region=region, edit__bias=bias, teacher__name=teacher,
             run__steps=steps, run__seed=seed, run__device=device,
+            edit__cameras=None if cameras is None else str(cameras),
         )  # fmt: skip
         splats, notes = _read(Path(config.edit.input))
         if config.edit.region:
-            from score3d.edit.region import parse_region
+            from score3d.edit.word_region import check_region
 
-            parse_region(config.edit.region)
+            check_region(config)
+        if config.edit.cameras:
+            from score3d.files.capture import read_capture
+
+            read_capture(config.edit.cameras, config.views.resolution)
         from score3d.edit.session import planned
 
         config = planned(config)

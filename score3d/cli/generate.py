@@ -234,12 +234,12 @@ def _start(
     live: bool,
 ) -> None:
     from score3d.cli.progress import Progress
-    from score3d.config import load_config
+    from score3d.prior.known import suited_config
     from score3d.runs.folder import RunFolder, slug
 
     prompt = _checked_prompt(prompt)
     chosen.setdefault("run", {})["prompt"] = prompt
-    config = load_config(preset, loss, overrides, chosen)
+    config = suited_config(preset, loss, overrides, chosen)
     if live and config.scene.kind == "image":
         raise ValueError("--live shows a 3D scene; a picture (--scene image) has preview.png")
     _check_words(config)

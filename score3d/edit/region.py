@@ -1,5 +1,6 @@
 """Which Gaussians an edit may change."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from score3d.files.splats import Splats
 from score3d.files.transforms import Shots, read_transforms, write_transforms
 from score3d.scenes.photograph import photograph
 
-__all__ = ["Selection", "lift_folder", "parse_region", "select", "write_views"]
+__all__ = ["Selection", "framed", "lift_folder", "parse_region", "select", "selection",
+           "write_views"]  # fmt: skip
 
 FORMS = "box:x0,y0,z0,x1,y1,z1, sphere:x,y,z,radius or mask:FOLDER"
+WORDS = re.compile(r"[^\W\d_]+(?:[\s'-]+[^\W\d_]+)*")
+ARTICLES = re.compile(r"^(?:(?:an?|the)(?:\s+|$))+")
 
 
 class Selection:
@@ -29,17 +33,21 @@ class Selection:
 
 
 def parse_region(region: str) -> tuple[str, list[float] | str]:
-    """("box", 6 numbers), ("sphere", 4 numbers) or ("mask", folder). Raises ConfigError."""
+    """("box", 6 numbers), ("sphere", 4 numbers), ("mask", folder), or for what has no colon
+    ("words", the words in lower case without leading articles). Raises ConfigError."""
     kind, colon, rest = region.partition(":")
     if kind == "mask" and rest:
         return kind, rest
+    words = ARTICLES.sub("", " ".join(region.lower().split()))
+    if WORDS.fullmatch(words):
+        return "words", words
     numbers = {"box": 6, "sphere": 4}.get(kind)
     try:
         values = [float(v) for v in rest.split(",")] if colon else []
     except ValueError:
         values = []
     if numbers is None or len(values) != numbers or not np.isfinite(values).all():
-        raise ConfigError(f"region {region!r}: expected {FORMS}")
+        raise ConfigError(f"region {region!r}: expected {FORMS}, or words like 'the roof'")
     if kind == "box" and not all(a < b for a, b in zip(values[:3], values[3:], strict=True)):
         raise ConfigError(f"region {region!r}: the first corner must be below the second")
     if kind == "sphere" and values[3] <= 0:
@@ -50,8 +58,14 @@ def parse_region(region: str) -> tuple[str, list[float] | str]:
 def select(splats: Splats, frame: Frame, region: str, bias: float = 0.0) -> Selection:
     """The Gaussians of `splats` (file coordinates) that `region` names: those whose centre lies in
     the box or sphere (file coordinates, +y up), or those that the masks of a folder lift to.
-    Raises ConfigError for a region that selects nothing."""
+    Raises ConfigError for a region that selects nothing, and for words, which only an edit's
+    teacher understands (`word_region`)."""
     kind, value = parse_region(region)
+    if kind == "words":
+        raise ConfigError(
+            f"region {region!r}: words are for `score3d edit scene`, whose teacher finds them; "
+            f"here {FORMS}"
+        )
     means = splats.means
     if isinstance(value, str):
         lifted = lift_folder(splats, frame, Path(value), bias)
@@ -66,11 +80,16 @@ def select(splats: Splats, frame: Frame, region: str, bias: float = 0.0) -> Sele
     else:
         selected = np.asarray(np.linalg.norm(means - np.array(value[:3]), axis=1) <= value[3])
         note = f"{selected.sum()} of {len(splats)} Gaussians in the sphere"
+    return selection(splats, region, np.asarray(selected, np.bool_), note)
+
+
+def selection(splats: Splats, region: str, selected: NDArray[np.bool_], note: str) -> Selection:
+    """What `region` selected [N] of splats (file coordinates). Raises ConfigError for nothing."""
     if not selected.any():
-        low, high = means.min(0), means.max(0)
+        low, high = splats.means.min(0), splats.means.max(0)
         corners = " to ".join("(" + ", ".join(f"{v:.3g}" for v in c) + ")" for c in (low, high))
         raise ConfigError(f"region {region!r} selects nothing; centres lie in {corners}")
-    return Selection(np.asarray(selected, np.bool_), note)
+    return Selection(selected, note)
 
 
 def lift_folder(splats: Splats, frame: Frame, folder: Path, bias: float = 0.0) -> Lifted:
@@ -93,7 +112,7 @@ def lift_folder(splats: Splats, frame: Frame, folder: Path, bias: float = 0.0) -
     masks = np.stack([_mask(folder / n, shots.width, shots.height) for n in shots.masks])
     if not masks.any():
         raise ConfigError(f"{folder}: the {len(masks)} masks are all dark: they mark nothing")
-    return lift(frame.into(splats), _framed(shots, frame), masks, bias)
+    return lift(frame.into(splats), framed(shots, frame), masks, bias)
 
 
 def _mask(path: Path, width: int, height: int) -> NDArray[np.int64]:
@@ -110,8 +129,9 @@ def _mask(path: Path, width: int, height: int) -> NDArray[np.int64]:
     return (found > 127).astype(np.int64)
 
 
-def _framed(shots: Shots, frame: Frame) -> Cameras:
-    """Cameras in file coordinates as cameras in the frame: the same pixels, depths scaled."""
+def framed(shots: Shots, frame: Frame) -> Cameras:
+    """Cameras in file coordinates as cameras in the frame: the same pixels, depths scaled. Azimuth
+    and elevation are left 0."""
     viewmats = shots.viewmats.copy()
     R, t = viewmats[:, :3, :3], viewmats[:, :3, 3]
     viewmats[:, :3, 3] = frame.scale * (t + R @ np.array(frame.centre))

@@ -1,6 +1,7 @@
 """Editing a scene of Gaussians: what `score3d edit scene` does."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from score3d import build
 from score3d.cameras import turntable
 from score3d.config import Config, ConfigError, to_toml
+from score3d.edit.capture import Capture, captured, one_by_one
 from score3d.edit.frame import Frame
 from score3d.edit.lifting import coverage
 from score3d.edit.moved import Moved
 from score3d.edit.original import Original
 from score3d.edit.parent import parent_of
-from score3d.edit.region import Selection, select
+from score3d.edit.region import Selection, parse_region, select
 from score3d.edit.session import Session, judged, looping, open_session
+from score3d.edit.word_region import select_words
 from score3d.evaluate.edits import outside_psnr, silhouette_iou
 from score3d.files.atomic import write_text
 from score3d.files.pictures import contact_sheet, write_png, write_turntable
@@ -50,24 +53,38 @@ def edit_scene(
     """Edit `original` (file coordinates) as `planned` settings say, in `folder`.
 
     See `generate` for the other arguments. notes: remarks about the input. Raises ConfigError,
-    PromptError, TeacherError, NothingMoved, Diverged, OSError.
+    FileFormatError, PromptError, TeacherError, NothingMoved, Diverged, OSError.
     """
     clock = Clock()
     yield Phase("load", f"teacher {config.teacher.name}")
+    config = one_by_one(config) if config.edit.cameras else config
     if len(original) == 0:
         raise ConfigError(f"{config.edit.input}: no Gaussians to edit")
     frame = Frame.of(original)
     start = frame.into(original)
-    chosen = select(original, frame, config.edit.region, config.edit.bias) if (
-        config.edit.region
-    ) else None  # fmt: skip
+    kind = parse_region(config.edit.region)[0] if config.edit.region else ""
+    chosen = None
+    if kind and kind != "words":
+        chosen = select(original, frame, config.edit.region, config.edit.bias)
+    capture = captured(
+        Path(config.edit.cameras), frame, start, config.views.resolution
+    ) if config.edit.cameras else None  # fmt: skip
     session = open_session(config, angles=True)
+    if kind == "words":
+        chosen = select_words(config, original, frame, session)
+    spec = build.build_spec(config, session.teacher)
+    if capture and spec.ring > 1:
+        raise ConfigError(
+            f"teacher {config.teacher.name} looks at {spec.ring} views laid out around the scene "
+            "at once, and edit.cameras gives those of a capture; choose another --teacher"
+        )
+    spec = replace(spec, cameras=capture.cameras if capture else None)
     frozen = None if chosen is None else torch.from_numpy(~chosen.selected)
     scene = build.build_edited_scene(config, start, session.device, frozen)
     still = build.build_edited_scene(config, start, session.device)
     write_text(folder.config, to_toml(config))
     clock.lap("load")
-    moved = Moved(scene, lambda: _look(scene, session), config.edit.check_after)
+    moved = Moved(scene, lambda: _look(scene, session, capture), config.edit.check_after)
     first = checkpoint.step if checkpoint else 0
 
     def each(done: int) -> None:
@@ -76,9 +93,8 @@ def edit_scene(
 
     went = yield from follow(
         Task(
-            scene, session.teacher, session.prompts, session.rule,
-            build.build_spec(config, session.teacher), Original(still, session.source),
-            looping(config),
+            scene, session.teacher, session.prompts, session.rule, spec,
+            Original(still, session.source), looping(config),
         ),
         config, folder, checkpoint, session.device, should_stop,
         preview=lambda: write_png(folder.preview, _pictures(scene.splats(), config, 1)[0]),
@@ -92,6 +108,7 @@ def edit_scene(
     before, after = _write_pictures(folder, config, start, edited)
     clock.lap("export")
     yield Phase("judge")
+    remarks = [*([chosen.note] if chosen else []), *(capture.notes if capture else ())]
     found = judged(config, session.teacher, before, after)
     summary: dict[str, Any] = {
         "prompt": config.run.prompt,
@@ -109,7 +126,7 @@ def edit_scene(
             **({"judge": found} if found else {}),
         },
         "seconds": clock.seconds,
-        "notes": [*notes, *([chosen.note] if chosen else []), *went.notes],
+        "notes": [*notes, *remarks, *went.notes],
         "versions": versions(),
     }
     clock.lap("judge")
@@ -118,10 +135,12 @@ def edit_scene(
     yield Phase("done", went.status)
 
 
-def _look(scene: GaussianScene, session: Session) -> torch.Tensor:
-    """Pictures [4,3,H,W] from four sides."""
-    views = turntable(4, LOOKED_AT).to(session.device)
-    return scene.render(views, torch.full((4, 3), 0.5, device=session.device)).rgb
+def _look(scene: GaussianScene, session: Session, capture: Capture | None) -> torch.Tensor:
+    """Pictures [B,3,H,W] from four sides, and from places of the capture, if there is one."""
+    looks = [turntable(4, LOOKED_AT), *([capture.some(4, LOOKED_AT)] if capture else [])]
+    gray = torch.full((4, 3), 0.5, device=session.device)
+    seen = [scene.render(v.to(session.device), gray[: len(v)]).rgb for v in looks]
+    return torch.cat(seen)
 
 
 def _pictures(splats: Splats, config: Config, count: int = VIEWS) -> NDArray[np.float32]:

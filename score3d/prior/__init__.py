@@ -1,1 +1,1 @@
-"""What an object looks like in three dimensions: a diffusion model of coloured point clouds."""
+"""What an object looks like in three dimensions: a diffusion model of volumes."""

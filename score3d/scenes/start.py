@@ -13,13 +13,14 @@ from score3d.files.tetrahedra import TetrahedralField, corner_normals
 
 __all__ = ["starting_field", "starting_splats", "starting_tetrahedra"]
 
+NOTHING = ("", "none")
 MESH_POINTS = 60_000  # on the surface of a mesh that is read
 
 
 def starting_splats(name: str, count: int) -> Splats | None:
     """Gaussians of a run folder, a file of splats or a mesh (`count`, about, cover it); None for
-    "". Raises FileFormatError, OSError."""
-    if not name:
+    "" and "none". Raises FileFormatError, OSError."""
+    if name in NOTHING:
         return None
     file = Path(name) / "scene.ply" if Path(name).is_dir() else Path(name)
     if is_mesh_file(file):
@@ -31,9 +32,9 @@ def starting_splats(name: str, count: int) -> Splats | None:
 
 
 def starting_field(name: str) -> GridField | None:
-    """The radiance field of a run folder or a field.npz; None for "". Raises FileFormatError,
-    OSError."""
-    if not name:
+    """The radiance field of a run folder or a field.npz; None for "" and "none". Raises
+    FileFormatError, OSError."""
+    if name in NOTHING:
         return None
     file = Path(name) / "field.npz" if Path(name).is_dir() else Path(name)
     if not file.is_file():
@@ -46,9 +47,9 @@ def starting_tetrahedra(
 ) -> TetrahedralField | None:
     """The surface, on `cells` cells a side, and the colours, on a grid of `resolution`, of a run
     folder (its mesh scene, else its radiance field, else its Gaussians), of a tetrahedra.npz, a
-    field.npz, a file of splats or a closed mesh; None for "". Raises FileFormatError, MeshError,
-    OSError."""
-    if not name:
+    field.npz, a file of splats or a closed mesh; None for "" and "none". Raises
+    FileFormatError, MeshError, OSError."""
+    if name in NOTHING:
         return None
     path = file = Path(name)
     if path.is_dir():

@@ -221,7 +221,8 @@ def test_what_cannot_be_edited_is_said_before_anything_is_loaded(changes, says):
 @pytest.mark.parametrize(
     ("region", "says"),
     [
-        ("roof", "expected box:"),
+        ("roof 2", "expected box:"),
+        ("the roof", "words are for"),
         ("box:1,2,3", "expected box:"),
         ("box:1,1,1,0,2,2", "below the second"),
         ("sphere:0,0,0,-1", "must be positive"),

@@ -1,0 +1,71 @@
+"""Shapes of the world as volumes, in seeded, cached shards: what the 3D prior is trained on.
+
+python scripts/render_volumes.py --shards 20
+python scripts/render_volumes.py --real .cache/real-models --shards 8
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from score3d.world.dataset import sample_shape
+from score3d.world.instances import RealModels
+from score3d.world.volumes import volume_of
+
+SHARD, VERSION = 512, 1
+HELD_OUT = 90000
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """cells [N,4,S,S,S] uint8: fullness, and colours less 0.5, of 0 .. 255 for 0 .. 1 and -0.5 ..
+    0.5; noun, colour, material, second [N] as of `Renders`, -1 for none or not known."""
+
+    cells: np.ndarray
+    noun: np.ndarray
+    colour: np.ndarray
+    material: np.ndarray
+    second: np.ndarray
+
+
+def load_volumes(
+    folder: Path, seed: int, nouns: list[str], real: RealModels | None = None
+) -> Volumes:
+    """The shard of a seed, made on first use; of real models if they are given."""
+    kind = "procedural" if real is None else f"real-{real.digest}"
+    path = folder / f"volumes-v{VERSION}-{kind}-{len(nouns)}-{seed:05d}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        rng, cells, labels = np.random.default_rng([43, seed]), [], []
+        while len(cells) < SHARD:
+            shape, known = sample_shape(rng, nouns) if real is None else real.sample(rng)
+            noun, colour, material, second, relation, _ = known
+            if relation < 0:
+                volume = volume_of(shape)
+                volume[1:] += 0.5
+                cells.append(np.round(volume.clip(0, 1) * 255).astype(np.uint8))
+                labels.append((noun, colour, material, second))
+        partial = path.with_suffix(".partial.npz")
+        names = ("noun", "colour", "material", "second")
+        columns = dict(zip(names, np.array(labels).T, strict=True))
+        np.savez_compressed(partial, cells=np.stack(cells), **columns)
+        partial.replace(path)
+    with np.load(path) as data:
+        return Volumes(**data)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path(".cache/volumes"))
+    parser.add_argument("--nouns", type=Path, default=Path("scripts/teacher_nouns.txt"))
+    parser.add_argument("--real", type=Path, help="a folder of real models, in place of families")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--shards", type=int, default=20)
+    args = parser.parse_args()
+    names = args.nouns.read_text().split()
+    models = RealModels(args.real, nouns=names) if args.real else None
+    for shard in range(args.first, args.first + args.shards):
+        load_volumes(args.data, shard, names, models)
+        print(f"shard {shard} ready", flush=True)

@@ -1,0 +1,74 @@
+"""What the training scripts draw, and the steps they take."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from score3d.world.dataset import VIEWS_PER_SHAPE, render_shard
+from score3d.world.nouns import NOUNS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+pytest.importorskip("tokenizers")
+
+from train_prior import Muon, batch_of
+from train_teacher import Shares
+
+
+def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
+    data = render_shard(1, 800, 16, nouns=["car", "mug", "sphere"])
+    noun = data.noun[::VIEWS_PER_SHAPE]
+    cars = np.nonzero(data.noun == NOUNS.index("car"))[0]
+    few = np.ones(len(data), bool)
+    few[cars[4 * VIEWS_PER_SHAPE :]] = False  # four cars are left
+    data = data.where(few)
+    noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]
+    drawn = Shares(data, [], 0.0).draw(6000, np.random.default_rng(0))
+    pairs = relation[drawn] >= 0
+    shares = [np.mean(~pairs & (noun[drawn] == NOUNS.index(n))) for n in ("car", "mug", "sphere")]
+    others = np.unique(noun[relation < 0])
+    # three nouns of weight 1 and pairs of weight 6; 5 standard errors of 6000 draws
+    total = len(others) + Shares.PAIRS
+    assert np.allclose(shares, 1 / total, atol=5 * (1 / total / 6000) ** 0.5)
+    assert pairs.mean() == pytest.approx(Shares.PAIRS / total, abs=0.035)
+
+
+def test_a_share_goes_to_the_favoured():
+    data = render_shard(2, 400, 16, nouns=["car", "mug"])
+    drawn = Shares(data, ["mug"], 0.5).draw(6000, np.random.default_rng(0))
+    mugs = data.noun[::VIEWS_PER_SHAPE][drawn] == NOUNS.index("mug")
+    assert mugs.mean() > 0.5
+
+
+def test_shards_of_some_nouns_hold_those():
+    data = render_shard(3, 200, 16, nouns=["car", "mug"])
+    single = data.relation < 0
+    assert {NOUNS[n] for n in data.noun[single]} == {"car", "mug"}
+
+
+def test_muon_steps_are_orthogonal_and_of_adams_size():
+    """Five iterations with Jordan's coefficients bring singular values to 0.7 .. 1.2; a step is
+    0.2 sqrt(longer side) of that, times the rate."""
+    torch.manual_seed(0)
+    for shape in ((12, 30), (30, 12)):
+        matrix = torch.nn.Parameter(torch.zeros(shape))
+        optimizer = Muon([matrix], lr=1.0, decay=0.0)
+        matrix.grad = torch.randn(shape) @ torch.diag(torch.linspace(0.2, 3, shape[1]))
+        optimizer.step()
+        values = torch.linalg.svdvals(matrix.detach()) / (0.2 * 30**0.5)
+        assert values.min() > 0.5
+        assert values.max() < 1.3
+
+
+def test_a_batch_of_the_prior_drops_words():
+    latents, words = torch.zeros(4, 2, 3), torch.tensor([[1, 1, 1, 1]] * 2 + [[2, 2, 1, 0]] * 2)
+    of_noun = [torch.tensor([0, 1]), torch.tensor([2, 3])]
+    _, said = batch_of(latents, words, of_noun, 4000, torch.Generator().manual_seed(0))
+    silent = (said == 0).all(1).float().mean().item()
+    assert silent == pytest.approx(0.1, abs=0.025)
+    assert (said[:, 0] == 1).float().mean().item() == pytest.approx(0.45, abs=0.04)
+    assert ((said[:, 0] > 0) & (said[:, 1] == 0)).float().mean().item() == pytest.approx(
+        0.05, abs=0.02
+    )
