@@ -230,11 +230,11 @@ class MeshSection(_Section):
 class EditSection(_Section):
     """What is edited, for runs of `score3d edit`. input: a file or run folder. source: what it
     shows, in words. instruction: the prompt as it was given. region: "" or box:..., sphere:...,
-    mask:FOLDER. bias: of label lifting. ring: a panorama closes to 360 degrees. window, overlap:
-    frames of a film. check_after: steps after which the edit must show. where: of pictures,
-    panoramas and films, what may change: all of it, or only what the teacher sees the words are
-    about ("auto": all for teachers that take instructions, which are shown the picture). cameras:
-    of a capture (`files/capture.py`) to edit a scene with, "" for an orbit around it."""
+    mask:FOLDER or words. bias: of label lifting. ring: a panorama closes to 360 degrees. window,
+    overlap: frames of a film. check_after: steps after which the edit must show. where: of
+    pictures, panoramas and films, what may change: all of it, or only what the teacher sees the
+    words are about ("auto": all for teachers that take instructions, which are shown the picture).
+    cameras: of a capture (`files/capture.py`) to edit a scene with, "" for an orbit around it."""
 
     task: Literal["", "scene", "image", "panorama", "video"] = ""
     input: str = ""

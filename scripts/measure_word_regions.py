@@ -1,13 +1,14 @@
 """How well a region in words finds a noun's part, on held-out instances whose parts are known.
 
-    python scripts/measure_word_regions.py --seeds 3 --results docs/results/word-regions
+    python scripts/measure_word_regions.py --seeds 3 --pictures word-regions
 
 Scenes are discs on the surfaces of procedural instances (held_out.py); the part is the faces whose
 colour follows the second colour. Each instance is seen twice: with the part in the tone that it
-has by itself ("a red house"), and in black ("a red house with black roof"). Words are looked for as
-`score3d edit scene --region "the roof"` does. IoU, precision and recall are of the selected
-Gaussians; ceiling is the IoU of lifting true masks of the same views, which no map can pass by much.
-Writes <results>.md, and with --pictures a folder of views with the selection in blue.
+has by itself ("a red house"), and in black ("a red house with black roof"). Words are looked for
+as `score3d edit scene --region "the roof"` does. IoU, precision and recall are of the selected
+Gaussians; ceiling is the IoU of lifting the true masks (over half of a pixel) of the same views.
+Prints the table of docs/results/word-regions.md; --pictures is a folder for views with the
+selection in blue.
 """
 
 import argparse
@@ -91,7 +92,6 @@ def main():
     parser.add_argument("--nouns", default=",".join(NOUNS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--teacher", default="embedded")
-    parser.add_argument("--results", type=Path)
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -118,13 +118,7 @@ def main():
         name = f"mean, {second or 'own tone'}"
         lines.append(f"| **{name}** | " + " | ".join(f"{v:.2f}" for v in mean) + " |")
         print(lines[-1])
-    print(f"{np.mean(seconds):.1f} s a region")
-    if arguments.results:
-        text = "\n".join(lines)
-        path = arguments.results.with_suffix(".md")
-        path.write_text(
-            text + f"\n\n{np.mean(seconds):.1f} s a region on {arguments.threads} thread\n"
-        )
+    print(f"\n{np.mean(seconds):.1f} s a region on {arguments.threads} thread(s)")
 
 
 if __name__ == "__main__":

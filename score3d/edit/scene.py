@@ -20,6 +20,7 @@ from score3d.edit.original import Original
 from score3d.edit.parent import parent_of
 from score3d.edit.region import Selection, parse_region, select
 from score3d.edit.session import Session, judged, looping, open_session
+from score3d.edit.swap import imagined_with
 from score3d.edit.word_region import select_words
 from score3d.evaluate.edits import outside_psnr, silhouette_iou
 from score3d.files.atomic import write_text
@@ -80,7 +81,9 @@ def edit_scene(
         )
     spec = replace(spec, cameras=capture.cameras if capture else None)
     frozen = None if chosen is None else torch.from_numpy(~chosen.selected)
-    scene = build.build_edited_scene(config, start, session.device, frozen)
+    another = config.scene.start == "prior" and chosen is None
+    begin = imagined_with(config, start) if another else start
+    scene = build.build_edited_scene(config, begin, session.device, frozen)
     still = build.build_edited_scene(config, start, session.device)
     write_text(folder.config, to_toml(config))
     clock.lap("load")

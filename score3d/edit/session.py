@@ -15,6 +15,7 @@ from score3d.evaluate.edits import fulfilment
 from score3d.evaluate.judge import Judge, measuring_judge
 from score3d.follow import Loop
 from score3d.loop import optimise_in_memory
+from score3d.prior.known import prior_knows
 from score3d.prompts import PromptBook
 from score3d.teachers.base import PromptError, Teacher
 from score3d.teachers.embedded import INSTRUCT, World, load_world
@@ -32,8 +33,8 @@ class Suited:
 
 
 def suited(task: str, instruction: str, source: str, teacher: str | None, device: str) -> Suited:
-    """What suits a task and its words. Another thing ("turn it into a cat") needs other settings
-    than a new look of the same, which leaves every shape as it is. Teachers that take instructions
+    """What suits a task and its words. Another thing ("turn it into a cat") begins with its shape,
+    a new look of the same leaves every shape as it is. Teachers that take instructions
     are not told what is there. teacher: None if none was chosen: then materials are left to the
     embedded teacher's twin, which paints them better. Raises ConfigError, PromptError,
     TeacherError."""
@@ -48,9 +49,10 @@ def suited(task: str, instruction: str, source: str, teacher: str | None, device
     if name == "embedded" and instruction.strip() and source.strip():
         world = load_world()
         there = world.parse(source)
-        asked = changes(there, world.parse(described(instruction, source, world)))
+        goal = described(instruction, source, world)
+        asked = changes(there, world.parse(goal))
         if "noun" in asked:
-            return Suited(edit_preset("scene-swap"), "sds", name)
+            return Suited(edit_preset("scene-swap" if prior_knows(goal) else task), "sds", name)
         if "material" in asked and teacher is None:
             return Suited(edit_preset("scene-look"), "instruct", INSTRUCT)
         return Suited(edit_preset("scene-look"), "contrast", name)

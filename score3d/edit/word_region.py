@@ -9,6 +9,8 @@ Latents are coarse, so each map is first sharpened by the picture that it is of:
 (He, Sun, Tang 2010, "Guided image filtering"), which explains the map by the colours around.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,8 +26,8 @@ from score3d.edit.session import Session
 from score3d.files.splats import Splats
 from score3d.prompts import PromptBook
 from score3d.scenes.photograph import photograph
-from score3d.teachers.base import PromptError, Teacher, at_step
-from score3d.teachers.embedded import INSTRUCT, Thing, World, load_world
+from score3d.teachers.base import Teacher, at_step
+from score3d.teachers.embedded import INSTRUCT, EmbeddedTeacher, Thing, World, load_world
 from score3d.teachers.grid import GRID_VIEWS, GridTeacher
 
 __all__ = ["check_region", "find_part", "part_views", "questions", "select_words"]
@@ -48,51 +50,37 @@ def check_region(config: Config) -> None:
     loaded: a wrong form, or for the embedded teachers words that are no part of the source's
     noun."""
     kind, words = parse_region(config.edit.region)
-    name = config.teacher.name
-    if kind == "words" and name in ("embedded", INSTRUCT):
-        questions(str(words), config.edit.source, load_world(), name == INSTRUCT)
+    if kind == "words" and config.teacher.name in ("embedded", INSTRUCT):
+        questions(str(words), config.edit.source, load_world())
 
 
 def questions(
     part: str, source: str, world: World | None = None, told: bool = False
 ) -> tuple[str, list[str]]:
-    """What is there in words, and three prompts for the same with `part` ("roof") in other
-    colours than the source ("a red house") names.
+    """Prompts that differ in the colour of `part` ("roof") alone: one to compare with,
+    and three others, in colours that the source ("a red house") does not name.
 
-    world: of the embedded teachers, who know one part of a noun. told: for teachers that take
-    instructions, to whom nothing is said of what is there; a source is then only looked at to find
-    out whether it has the part. Raises ConfigError for a part that is not known or without a
-    source, PromptError for a source that the world does not know.
+    world: of the embedded teacher, which knows one part of a noun. told: for teachers that take
+    instructions; they are compared with another colour, since the empty instruction differs from
+    all others everywhere. The rest is compared with the source. Raises ConfigError for a part that
+    is not known or without a source, PromptError for a source that the world does not know.
     """
     source = source.strip()
     said = source.lower().replace(",", " ").split()
-    colours = [c for c in COLOURS if c not in said][:ASKED]
-    thing = _thing(source, world, told)
-    if thing is not None and world is not None:
-        known = _known_part(part, thing, world)
-        if not told:
-            whole = Thing(thing.noun, thing.colour)
-            there = thing if thing.part else whole
-            asked = [Thing(whole.noun, whole.colour, None, known, c) for c in colours]
-            return there.phrase(), [a.phrase() for a in asked]
-        part = known
+    colours = [c for c in COLOURS if c not in said][: ASKED + told]
     if told:
-        return "", [f"make the {part} {c}" for c in colours]
-    return source, [f"{source}, {c} {part}" for c in colours]
-
-
-def _thing(source: str, world: World | None, told: bool) -> Thing | None:
-    """What the source is in the teacher's world; None if there is none or it need not be known."""
-    if not source and not told:
+        first, *others = (f"make the {part} {c}" for c in colours)
+        return first, others
+    if not source:
         raise ConfigError('a region in words needs what is there: --source "a red house"')
-    if world is None or not source:
-        return None
-    try:
-        return world.parse(source)
-    except PromptError:
-        if told:
-            return None
-        raise
+    if world is None:
+        return source, [f"{source}, {c} {part}" for c in colours]
+    thing = world.parse(source)
+    known = _known_part(part, thing, world)
+    if not thing.part:
+        thing = Thing(thing.noun, thing.colour)  # no material beside a second colour
+    asked = (replace(thing, part=known, second_colour=c) for c in colours)
+    return thing.phrase(), [a.phrase() for a in asked]
 
 
 def _known_part(part: str, thing: Thing, world: World) -> str:
@@ -101,9 +89,8 @@ def _known_part(part: str, thing: Thing, world: World) -> str:
     word = world.synonyms.get(part, part)
     if known is not None and word.rstrip("s") == known.rstrip("s"):
         return known
-    can = f"the {known} of a {thing.noun} and no other part" if known else (
-        f"no part of a {thing.noun}"
-    )  # fmt: skip
+    whole = Thing(thing.noun).phrase()
+    can = f"the {known} of {whole} and no other part" if known else f"no part of {whole}"
     raise ConfigError(
         f"region {part!r}: the embedded teacher can find {can}; "
         "box:, sphere: and mask: work for anything"
@@ -126,7 +113,7 @@ def _disagreement(
 ) -> Tensor:  # fmt: skip
     """[V,1,h,w] of pictures rgb [V,3,H,W]: the mean absolute difference, over latent channels,
     `DRAWS` draws with times in `TIMES` and the prompts asked, between the teacher's noise for a
-    prompt and for what is there. The noises are those of every view."""
+    prompt and for the one to compare with. The noises are those of every view."""
     device = rgb.device
     gen = torch.Generator().manual_seed(seed)
     noises = [torch.randn(1, *teacher.latent_shape, generator=gen).to(device) for _ in range(DRAWS)]
@@ -188,7 +175,7 @@ def find_part(
     seed: int,
 ) -> NDArray[np.int64]:  # fmt: skip
     """Masks [16,S,S] of the part that prompts `asked` are about and the prompt `there` is not, 1
-    where it is, in the views `part_views(fov, S)` of splats in the frame.
+    where it is and the scene is opaque, in the views `part_views(fov, S)` of splats in the frame.
 
     S is the teacher's resolution, at most 128. fov: degrees. seed: of the noise.
     """
@@ -211,14 +198,18 @@ def find_part(
 
 def select_words(config: Config, splats: Splats, frame: Frame, session: Session) -> Selection:
     """The Gaussians of `splats` (file coordinates) that `edit.region` names in words, by the
-    session's teacher; `edit.bias` is of the lifting. Raises ConfigError for words that the
-    teacher cannot tell and for those that select nothing, PromptError."""
+    session's teacher, or by the embedded one where that is its twin; `edit.bias` is of the lifting.
+    Raises ConfigError for words that the teacher cannot tell and for those that select nothing,
+    PromptError for a source that it does not know."""
     part = str(parse_region(config.edit.region)[1])
-    teacher = session.teacher
+    teacher: Teacher = session.teacher
+    world: World | None = getattr(teacher, "world", None)
+    told = "instruct" in teacher.capabilities
+    if world is not None and told:  # the twin tells parts worse: docs/results/word-regions.md
+        teacher, told = EmbeddedTeacher(device=session.device), False
+        world = teacher.world
     if "grid" in teacher.capabilities:  # whatever the edit's own views are
         teacher = GridTeacher(teacher)
-    told = "instruct" in teacher.capabilities
-    world: World | None = getattr(teacher, "world", None)
     there, asked = questions(part, config.edit.source, world, told)
     books = [PromptBook(teacher, prompt, angles=not told) for prompt in (there, *asked)]
     framed = frame.into(splats)
