@@ -29,6 +29,7 @@ PAPERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("couple", "upgrad"): ("quinton2024jacobian",),
     ("consistency", "gradient"): ("kwak2024geometry",),
     ("kind", "gaussians"): ("kerbl2023gaussian",),
+    ("start", "prior"): ("yi2024gaussiandreamer",),
     ("adapt", "mcmc"): ("kheradmand2024mcmc",),
     ("adapt", "gradient"): ("ye2025gsplat",),
 }
@@ -41,6 +42,8 @@ def keys_of(config: Config) -> list[str]:
     chosen += [("consistency", d.consistency), ("guide", d.guide), ("kind", s.kind)]
     if s.kind == "gaussians":
         chosen.append(("adapt", s.adapt))
+    if s.start == "prior":
+        chosen.append(("start", s.start))
     keys = ["poole2023dreamfusion"]
     for choice in chosen:
         keys += PAPERS.get(choice, ())
