@@ -188,7 +188,7 @@ class PriorSection(_Section):
 
     weight: float = Field(default=0.0, ge=0)
     until: float = Field(default=0.5, ge=0, le=1)
-    guidance: float = 2.0
+    guidance: float = 3.0
     folder: str = ""
 
 
