@@ -147,12 +147,20 @@ def main(args: argparse.Namespace) -> None:
                 + f" {row['seconds']:.0f} s",
                 flush=True,
             )
+    report = reported(rows, assessor.judged_by, args)
+    print(json.dumps({k: v for k, v in report.items() if k != "rows"}, indent=2))
+    if args.results:
+        write(report, strips, args.results)
+
+
+def reported(rows: list[dict], judged_by: str, args: argparse.Namespace) -> dict:
+    """What the rows say together."""
     shapes = [r["shape"] for r in rows if "shape" in r]
     sided = [r["janus"] for r in rows if "janus" in r]
     low, high = _wilson(sum(sided), len(sided))
-    report = {
+    return {
         "runs": len(rows),
-        "judged by": assessor.judged_by,
+        "judged by": judged_by,
         "preset": args.preset,
         "overrides": args.overrides,
         "shape right in at least 7 of 8 views": float(np.mean([s >= 7 / 8 for s in shapes])),
@@ -166,18 +174,20 @@ def main(args: argparse.Namespace) -> None:
         "median seconds": float(np.median([r["seconds"] for r in rows])),
         "rows": rows,
     }
-    print(json.dumps({k: v for k, v in report.items() if k != "rows"}, indent=2))
-    if args.results:
-        args.results.parent.mkdir(parents=True, exist_ok=True)
-        args.results.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        labels = [
-            f"{r['prompt']}, seed {r['seed']}"
-            + (f": shape {r['shape']:.0%}" if "shape" in r else "")
-            + (f", sides {r['sides']:.0%}" if "sides" in r else "")
-            for r in rows
-        ]
-        write_png(args.results.with_suffix(".png"), contact_sheet(np.stack(strips), 2, labels))
-        args.results.with_suffix(".md").write_text(_markdown(report, args.results.stem))
+
+
+def write(report: dict, strips: list[np.ndarray], results: Path) -> None:
+    """The report as <results>.json, .png (a strip [H,W,3] a row) and .md."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    labels = [
+        f"{r['prompt']}, seed {r['seed']}"
+        + (f": shape {r['shape']:.0%}" if "shape" in r else "")
+        + (f", sides {r['sides']:.0%}" if "sides" in r else "")
+        for r in report["rows"]
+    ]
+    write_png(results.with_suffix(".png"), contact_sheet(np.stack(strips), 2, labels))
+    results.with_suffix(".md").write_text(_markdown(report, results.stem))
 
 
 def _wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
