@@ -43,6 +43,10 @@ def ball_file(tmp_path):
         (["edit", "scene", "none.ply", "make it blue", "--source", "a red cube"], "no Gaussians"),
         (
             ["edit", "scene", "ball.ply", "a blue cube", "--source", "a red cube", "--region", "x"],
+            "no part of a cube",
+        ),
+        (
+            ["segment", "ball.ply", "x.ply", "--region", "box:1"],
             "expected box:",
         ),
         (
