@@ -123,9 +123,9 @@ def mesh_of(volume: NDArray[np.float32]) -> Any:
     share = map_coordinates(_coloured(volume), near, order=1)
     rgb = np.stack([map_coordinates(c, near, order=1) for c in volume[1:]], 1)
     rgb = np.clip(rgb / np.maximum(share, 0.2)[:, None] + 0.5, 0, 1)
-    mesh = trimesh.Trimesh((vertices - 0.5) * CELL - BOUND, faces, process=False)
-    mesh.visual.vertex_colors = np.round(rgb * 255).astype(np.uint8)
-    return mesh
+    tones = np.round(rgb * 255).astype(np.uint8)
+    at = (vertices - 0.5) * CELL - BOUND
+    return trimesh.Trimesh(at, faces, vertex_colors=tones, process=False)
 
 
 def _coloured(volume: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         local = np.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], np.ones_like(x)], 1)
         eyes.append(-view[:3, :3].T @ view[:3, 3])
         ways.append(local @ view[:3, :3])
-    return np.float32(eyes), np.float32(ways)
+    return np.array(eyes, np.float32), np.array(ways, np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -102,7 +102,7 @@ def _touch(seen, eyes, ways, touched):
 def _blurred(field: NDArray[np.float32], side: float) -> NDArray[np.float32]:
     for axis in range(3):
         weights = (side, 1 - 2 * side, side)
-        field = correlate1d(field, weights, axis=axis, mode="constant")
+        field = np.asarray(correlate1d(field, weights, axis=axis, mode="constant"), np.float32)
     return field
 
 
