@@ -177,8 +177,9 @@ def credits(rows: list[dict], listed: dict[str, Listed]) -> str:
         "",
         "Written by `scripts/fetch_real_models.py --update`. The models are in the Debian package",
         f"`{PACKAGE}` 1.8-1 (https://www.sweethome3d.com) and are not part of this repository;",
-        "pictures of them train the embedded teacher, judges and 3D prior. Changes made to them: centred,",
-        "scaled, turned, textures shrunk, and in many pictures stretched and recoloured.",
+        "pictures of them train the embedded teacher, judges and 3D prior. Changes made to",
+        "them: centred, scaled, turned, textures shrunk, and in many pictures stretched and",
+        "recoloured.",
         "",
         f"{len(rows)} models of {len(counts)} nouns, {several} nouns with more than one;"
         f" {sum(c[1] for c in counts.values())} models of {sum(c[1] > 0 for c in counts.values())}"
