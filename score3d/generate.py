@@ -43,6 +43,7 @@ from score3d.teachers.latent import LatentTeacher
 __all__ = ["Phase", "generate"]
 
 JUDGED_VIEWS = 8
+FULL_MESH = 96  # output.mesh_resolution below which a mesh has fewer faces and texels, too
 OWN_PICTURES = (NerfScene, MeshScene)  # not those of their Gaussians
 
 
@@ -194,12 +195,14 @@ def _export_mesh(folder: RunFolder, scene: Any, splats: Splats, config: Config) 
     """Write mesh.glb; a scene with no surface is a note, not a failed run."""
     try:
         side = config.output.mesh_resolution
+        fine = min(1.0, side / FULL_MESH)
+        detail = {"faces": round(10_000 * fine**2), "texture_size": max(16, round(1024 * fine))}
         if isinstance(scene, NerfScene):
-            mesh = grid_to_mesh(scene.field(), side)
+            mesh = grid_to_mesh(scene.field(), side, **detail)
         elif isinstance(scene, MeshScene):
             mesh = tetrahedra_to_mesh(scene.field())
         else:
-            mesh = splats_to_mesh(splats, side)
+            mesh = splats_to_mesh(splats, side, **detail)
         write_mesh(folder.mesh, mesh)
     except MeshError as error:
         return [f"no mesh.glb: {error}"]
