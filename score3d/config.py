@@ -28,7 +28,7 @@ __all__ = [
     "edit_preset",
     "load_config",
     "preset_names",
-    "start_preset",
+    "suited_preset",
     "to_toml",
 ]
 
@@ -292,20 +292,16 @@ def edit_preset(task: str) -> str:
     return str(resource("configs", "edits") / f"{task}.toml")
 
 
-def start_preset(name: str) -> dict[str, Any]:
-    """The settings that suit a run which begins with something (configs/starts)."""
-    return _read_toml(resource("configs", "starts") / f"{name}.toml")
-
-
 def loss_names() -> list[str]:
     """The loss presets (rows of the table of methods) that ship with the package."""
     return sorted(p.stem for p in resource("configs", "losses").glob("*.toml"))
 
 
-def teacher_preset(name: str, scale: str | None) -> dict[str, Any]:
-    """The settings published for a teacher, {} if there are none. A table named like the scale
-    preset ([draft.run]) overrides them for that scale."""
-    path = resource("configs", "teachers") / f"{name}.toml"
+def suited_preset(kind: str, name: str, scale: str | None) -> dict[str, Any]:
+    """The settings published for a teacher (kind "teachers") or that suit a run which begins with
+    something ("starts"), {} if there are none. A table named like the scale preset ([draft.run])
+    overrides them for that scale."""
+    path = resource("configs", kind) / f"{name}.toml"
     if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         return {}
     data = _read_toml(path)
@@ -394,7 +390,7 @@ def load_config(
     if preset:
         data = read_preset(preset, "preset", resource("configs"), preset_names())
     teacher = (options or {}).get("teacher", {}).get("name", "")
-    data = _merge(_merge(data, teacher_preset(teacher, preset)), start or {})
+    data = _merge(_merge(data, suited_preset("teachers", teacher, preset)), start or {})
     if loss:
         row = read_preset(loss, "loss", resource("configs", "losses"), loss_names())
         row.pop("about", None)

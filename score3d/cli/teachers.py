@@ -67,10 +67,10 @@ def _list(as_json: bool) -> None:
 def _alias(name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from score3d.config import teacher_preset
+    from score3d.config import suited_preset
     from score3d.teachers.aliases import ALIASES
 
-    alias, settings = ALIASES[name], teacher_preset(name, None)
+    alias, settings = ALIASES[name], suited_preset("teachers", name, None)
     if as_json:
         typer.echo(json.dumps(asdict(alias) | {"settings": settings}, indent=2))
         return

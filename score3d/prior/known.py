@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from score3d.config import Config, load_config, start_preset
+from score3d.config import Config, load_config, suited_preset
 from score3d.resources import resource
 
 __all__ = ["prior_knows", "suited_config"]
@@ -34,5 +34,6 @@ def suited_config(
     config = load_config(preset, loss, overrides, options)
     plain = config.teacher.name == "embedded" and config.scene.kind == "gaussians"
     if plain and not config.scene.start and prior_knows(config.run.prompt):
-        return load_config(preset, loss, overrides, options, start=start_preset("prior"))
+        start = suited_preset("starts", "prior", preset)
+        return load_config(preset, loss, overrides, options, start=start)
     return config

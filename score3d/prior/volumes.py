@@ -25,6 +25,8 @@ from score3d.world.volumes import BOUND, CELL, SIDE, SURFACE
 
 __all__ = ["ShapePrior"]
 
+GUIDED = 0.25  # of the time
+
 
 class ShapePrior:
     """folder: `prior.safetensors` and `prior.json`. Raises TeacherError for a damaged one and for
@@ -78,10 +80,12 @@ class ShapePrior:
 
     @torch.no_grad()
     def sample(
-        self, thing: Thing, seed: int = 0, steps: int = 36, guidance: float = 2.0
+        self, thing: Thing, seed: int = 0, steps: int = 24, guidance: float = 3.0
     ) -> NDArray[np.float32]:
         """A volume [4,S,S,S] over x, y, z as `score3d.world.volumes` makes them, by DDIM (Song et
-        al. 2021, arXiv 2010.02502) with classifier-free guidance."""
+        al. 2021, arXiv 2010.02502) with classifier-free guidance at times above GUIDED alone, as
+        below it changes nothing but the time it takes (Kynkaanniemi et al. 2024, arXiv
+        2404.07724)."""
         generator = torch.Generator().manual_seed(seed)
         shape = 1, len(self.cubes.kept), len(self.cubes.scale)
         x = torch.randn(shape, generator=generator).to(self.device)
@@ -89,9 +93,13 @@ class ShapePrior:
         # the last steps are shorter, or the cells would be drawn to their mean
         times = 0.999 * torch.linspace(1, 0, steps + 1).pow(1.4)
         for now, after in itertools.pairwise(times):
-            t = self.schedule.timesteps(now[None].to(self.device)).repeat(2)
-            said, free = self.net(x.repeat(2, 1, 1), t, words).chunk(2)
-            v = free + guidance * (said - free)
+            guided = now > GUIDED and guidance not in (0, 1)
+            asked = words if guided else words[1:] if guidance == 0 else words[:1]
+            t = self.schedule.timesteps(now[None].to(self.device)).repeat(len(asked))
+            v = self.net(x.repeat(len(asked), 1, 1), t, asked)
+            if guided:
+                said, free = v.chunk(2)
+                v = free + guidance * (said - free)
             alpha, sigma = self.schedule.alpha_sigma(now[None], x)
             clean, eps = alpha * x - sigma * v, alpha * v + sigma * x
             if after <= 0:
@@ -101,7 +109,7 @@ class ShapePrior:
             x = alpha * clean + sigma * eps
         return self.cubes.decode(x.cpu())[0].numpy()
 
-    def mesh(self, thing: Thing, seed: int = 0, guidance: float = 2.0) -> Any:
+    def mesh(self, thing: Thing, seed: int = 0, guidance: float = 3.0) -> Any:
         """A sample as a trimesh.Trimesh with colours on its corners, +y up and facing +z. Raises
         TeacherError for an empty sample."""
         return mesh_of(self.sample(thing, seed, guidance=guidance))

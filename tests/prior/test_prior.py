@@ -105,9 +105,10 @@ class GaussianLatents(torch.nn.Module):
         return alpha * eps - sigma * clean
 
 
-def test_sampling_reaches_the_distribution(folder):
+@pytest.mark.parametrize(("steps", "near"), [(24, 0.08), (96, 0.03)])
+def test_sampling_reaches_the_distribution(folder, steps, near):
     """DDIM of an exact denoiser, in latents: the mean within 0.03, since the first time leaves 7 %
-    of the signal that plain noise has not, the deviation within 5 % (36 steps)."""
+    of the signal that plain noise has not; the deviation as near as steps of that length let it."""
     prior = ShapePrior(folder)
     prior.net = GaussianLatents(prior, 0.7, 0.5)
     found = []
@@ -118,10 +119,10 @@ def test_sampling_reaches_the_distribution(folder):
 
     prior.cubes.decode = decode
     for seed in range(200):
-        prior.sample(MUSHROOM, seed)
+        prior.sample(MUSHROOM, seed, steps=steps)
     latents = torch.cat(found)
     assert latents.mean().item() == pytest.approx(0.7, abs=0.03)
-    assert latents.std().item() == pytest.approx(0.5, rel=0.05)
+    assert latents.std().item() == pytest.approx(0.5, rel=near)
 
 
 def test_words_and_seeds_matter(folder):
