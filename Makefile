@@ -8,8 +8,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/score3d generate "a red mushroom" --out runs/demo --overwrite
 
-# Style and the whole test suite, on two processes of a thread each: most tests are too small for two
-# threads to help.
+# Style and the whole test suite, on two processes of a thread each.
 test: .venv/installed-dev
 	$(BIN)/ruff check score3d tests scripts
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
