@@ -25,7 +25,7 @@ from score3d.world.volumes import BOUND, CELL, SIDE, SURFACE
 
 __all__ = ["ShapePrior"]
 
-GUIDED = 0.25  # of the time
+GUIDED = 0.25  # of the time, 0 clean to 1 noise
 
 
 class ShapePrior:
@@ -83,9 +83,9 @@ class ShapePrior:
         self, thing: Thing, seed: int = 0, steps: int = 24, guidance: float = 3.0
     ) -> NDArray[np.float32]:
         """A volume [4,S,S,S] over x, y, z as `score3d.world.volumes` makes them, by DDIM (Song et
-        al. 2021, arXiv 2010.02502) with classifier-free guidance at times above GUIDED alone, as
-        below it changes nothing but the time it takes (Kynkaanniemi et al. 2024, arXiv
-        2404.07724)."""
+        al. 2021, arXiv 2010.02502) with classifier-free guidance (0: of nothing, 1: of the words
+        alone) at times above GUIDED: below, it costs time and the judges see no difference
+        (docs/log.md; Kynkaanniemi et al. 2024, arXiv 2404.07724)."""
         generator = torch.Generator().manual_seed(seed)
         shape = 1, len(self.cubes.kept), len(self.cubes.scale)
         x = torch.randn(shape, generator=generator).to(self.device)

@@ -108,7 +108,8 @@ class GaussianLatents(torch.nn.Module):
 @pytest.mark.parametrize(("steps", "near"), [(24, 0.08), (96, 0.03)])
 def test_sampling_reaches_the_distribution(folder, steps, near):
     """DDIM of an exact denoiser, in latents: the mean within 0.03, since the first time leaves 7 %
-    of the signal that plain noise has not; the deviation as near as steps of that length let it."""
+    of the signal that plain noise has not. DDIM's steps shrink the deviation, the less the shorter
+    they are: by 7.3, 5.1 and 2.3 % in 24, 36 and 96."""
     prior = ShapePrior(folder)
     prior.net = GaussianLatents(prior, 0.7, 0.5)
     found = []
