@@ -47,7 +47,6 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/train_teacher.py --out $(MODELS)/training-teacher $(TRAIN) --shards 28 --real-shards 10 \
 	  --batch 64 --steps 40000
 	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
-	$(BIN)/python scripts/export_onnx.py $(MODELS)/teacher
 	$(BIN)/python scripts/train_judge.py --export $(MODELS)/judge $(TRAIN) --real-shards 10 --shards 28 --steps 8000
 	$(BIN)/python scripts/train_judge.py --export $(MODELS)/second-judge $(TRAIN) --network attention \
 	  --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 12000

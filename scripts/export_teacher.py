@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
-from export_onnx import export_onnx
+from export_onnx import export_graphs
 from safetensors.torch import load_file
 from teacher_networks import (
     CHANNELS,
@@ -135,7 +135,7 @@ def export(args: argparse.Namespace) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
-    export_onnx(args.export / "unet")
+    export_graphs(args.export)
     nouns = state["nouns"]
     world = {
         "nouns": nouns,

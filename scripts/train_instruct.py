@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
-from export_onnx import export_onnx
+from export_onnx import export_graphs
 from PIL import Image
 from render_pairs import Pairs, load_pairs
 from safetensors.torch import load_file, save_file
@@ -255,7 +255,7 @@ def export(args: argparse.Namespace) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
-    export_onnx(args.export / "unet")
+    export_graphs(args.export)
     world = json.loads((args.init / "world.json").read_text())
     world |= {
         "instructions": sorted(EDITS),

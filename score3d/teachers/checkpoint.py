@@ -17,14 +17,15 @@ import torch
 
 from score3d.teachers.errors import TeacherError
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "read_json"]
 
 STEMS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "I8": 1, "BOOL": 1}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file's JSON object. Raises TeacherError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -34,6 +35,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TeacherError(f"{path}: expected a JSON object")
     return content
+
+
+def _quiet() -> None:
+    """Errors are raised; the libraries' bars and remarks would only break up our progress."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -83,7 +94,7 @@ class Checkpoint:
     @property
     def index(self) -> dict[str, Any]:
         """model_index.json."""
-        return _read_json(self.folder / "model_index.json")
+        return read_json(self.folder / "model_index.json")
 
     def has(self, part: str) -> bool:
         """Whether the index names a class for `part`."""
@@ -104,7 +115,7 @@ class Checkpoint:
         """The part's config.json (scheduler_config.json for the scheduler)."""
         self.part_class(part)
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        return _read_json(self.folder / part / name)
+        return read_json(self.folder / part / name)
 
     def files(self, part: str) -> list[Path]:
         """The weight files `load` reads, whole as far as their headers tell. Raises TeacherError
@@ -119,7 +130,7 @@ class Checkpoint:
                 _header(single)
                 return [single]
             if shards.is_file():
-                names = sorted(set(_read_json(shards).get("weight_map", {}).values()))
+                names = sorted(set(read_json(shards).get("weight_map", {}).values()))
                 for name in names:
                     if not (folder / name).is_file():
                         raise TeacherError(f"{folder / name}: missing, but {shards.name} names it")
@@ -163,6 +174,7 @@ class Checkpoint:
         cover the network, and whatever the library says, in one line with the file's name.
         """
         library, name = self.part_class(part)
+        _quiet()
         cls = getattr(importlib.import_module(library), name, None) if library in STEMS else None
         if cls is None:
             raise TeacherError(

@@ -13,7 +13,9 @@ from torch import Tensor
 from score3d.articles import with_article
 from score3d.resources import resource
 from score3d.teachers.base import PromptError, TeacherError
+from score3d.teachers.checkpoint import Checkpoint
 from score3d.teachers.instruct_pix2pix import InstructPix2PixTeacher
+from score3d.teachers.onnx_checkpoint import OnnxCheckpoint
 from score3d.teachers.onnx_network import OnnxNetwork
 from score3d.teachers.stable_diffusion import StableDiffusionTeacher
 
@@ -157,11 +159,15 @@ def load_world() -> World:
     return World(resource("assets", "teacher"))
 
 
-def _graph(folder: Path, device: torch.device) -> OnnxNetwork | None:
-    """The network for ONNX Runtime, where that is installed: on the CPU faster than torch."""
-    path = folder / "unet" / "model.onnx"
-    here = device.type == "cpu" and path.is_file() and find_spec("onnxruntime")
-    return OnnxNetwork(path) if here else None
+def _source(folder: Path, device: torch.device) -> Checkpoint:
+    """The checkpoint, for ONNX Runtime where that is installed: on the CPU faster than torch."""
+    fast = device.type == "cpu" and find_spec("onnxruntime")
+    return OnnxCheckpoint(folder) if fast else Checkpoint(folder)
+
+
+def _graph(source: Checkpoint) -> OnnxNetwork | None:
+    path = source.folder / "unet" / "model.onnx"
+    return OnnxNetwork(path) if isinstance(source, OnnxCheckpoint) and path.is_file() else None
 
 
 class EmbeddedTeacher(StableDiffusionTeacher):
@@ -170,9 +176,10 @@ class EmbeddedTeacher(StableDiffusionTeacher):
     def __init__(self, folder: Path | None = None, device: torch.device | str = "cpu") -> None:
         folder = folder or resource("assets", "teacher")
         self.world = World(folder)
-        super().__init__(folder, device, torch.float32, view_style=self.world.views)
+        source = _source(folder, torch.device(device))
+        self.graph = _graph(source)
+        super().__init__(source, device, torch.float32, view_style=self.world.views)
         self.capabilities = frozenset({"grid"} if self.world.grid else ())
-        self.graph = _graph(folder, self.device)
 
     def embed(self, prompts: list[str]) -> Tensor:
         """As the base class; each prompt is "<noun phrase>[, <view phrase>]", or empty."""
@@ -194,9 +201,10 @@ class EmbeddedInstructTeacher(InstructPix2PixTeacher):
         if not folder.is_dir():
             raise TeacherError(f"{folder}: the instruction-following teacher is not installed")
         self.world = World(folder)
-        super().__init__(folder, device, torch.float32, view_style=self.world.views)
+        source = _source(folder, torch.device(device))
+        self.graph = _graph(source)
+        super().__init__(source, device, torch.float32, view_style=self.world.views)
         self.capabilities = frozenset({"instruct", "grid"} if self.world.grid else {"instruct"})
-        self.graph = _graph(folder, self.device)
 
     def embed(self, prompts: list[str]) -> Tensor:
         """As the base class. Raises PromptError for an unknown word."""

@@ -23,7 +23,7 @@ from score3d.teachers.embedding_cache import EmbeddingCache, fingerprint
 from score3d.teachers.errors import TeacherError
 from score3d.teachers.step_view import StepView
 
-__all__ = ["DEFAULTS", "LatentTeacher", "LoadOptions", "diffusers_class", "quiet"]
+__all__ = ["DEFAULTS", "LatentTeacher", "LoadOptions", "diffusers_class"]
 
 SHORTCUT_PICTURES = 8  # enough for 4 numbers per latent channel
 
@@ -54,16 +54,6 @@ class LoadOptions:
 DEFAULTS = LoadOptions()
 
 
-def quiet() -> None:
-    """Errors are raised; the libraries' bars and remarks would only break up our progress."""
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    for library in (diffusers.utils.logging, transformers.utils.logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-
-
 def diffusers_class(name: str) -> Any:
     """A class of diffusers, whose lazy exports and own annotations type checkers cannot follow."""
     return getattr(importlib.import_module("diffusers"), name)
@@ -92,7 +82,6 @@ class LatentTeacher(ABC):
         view_style: str = "dreamfusion",
         options: LoadOptions = DEFAULTS,
     ) -> None:
-        quiet()
         self.source, self.options = source, options
         self.device, self.dtype, self.view_style = torch.device(device), dtype, view_style
         self.check(source)
@@ -187,12 +176,15 @@ class LatentTeacher(ABC):
 
     def _network_stride(self) -> int:
         """Latent pixels that the network shrinks to one."""
-        config = self.network.config
+        config = self._network_config()
         blocks = config.get("down_block_types")
         return 2 ** (len(blocks) - 1) if blocks else config.get("patch_size", 1)
 
     def _native_resolution(self, factor: int) -> int:
-        return self.network.config.sample_size * factor
+        return self._network_config()["sample_size"] * factor
+
+    def _network_config(self) -> Any:
+        return self.network.config
 
     # Text
 
@@ -363,7 +355,8 @@ class LatentTeacher(ABC):
         # a graph that is kept would hold on to weights that have moved away
         self.recompute = self.recompute or offload
         for network in (self.vae, self.network):
-            network.to("cpu" if offload else self.device)
+            if network is not None:
+                network.to("cpu" if offload else self.device)
 
     def _slice(self) -> None:
         if hasattr(self.network, "set_attention_slice"):

@@ -24,7 +24,8 @@ class StableDiffusionTeacher(LatentTeacher):
     source: a diffusers directory (`model_index.json`, `unet/`, `vae/`, ...). Raises TeacherError
     naming the file and what is wrong with it.
 
-    graph: the same network for a faster runtime, or None.
+    graph: the same network for a faster runtime, or None. With one, torch's is loaded when
+    something needs it.
     """
 
     graph: OnnxNetwork | None = None
@@ -44,8 +45,18 @@ class StableDiffusionTeacher(LatentTeacher):
 
     @property
     def unet(self) -> Any:
-        """The network."""
+        """The network, as torch runs it."""
+        if self.network is None:
+            self.network = super()._load_network().to(self.device)
         return self.network
+
+    def _load_network(self) -> Any:
+        return super()._load_network() if self.graph is None else None
+
+    def _network_config(self) -> Any:
+        if self.network is None:
+            return self.source.config(self.network_part)
+        return super()._network_config()
 
     @classmethod
     def check(cls, source: Checkpoint) -> None:
@@ -69,7 +80,7 @@ class StableDiffusionTeacher(LatentTeacher):
         impulses of one patch is all there is to it. Exact, and many times faster.
         """
         config = self.vae.config
-        if type(self.vae).__name__ != "AutoencoderTiny" or any(config.num_encoder_blocks):
+        if self.source.part_class("vae")[1] != "AutoencoderTiny" or any(config.num_encoder_blocks):
             return None
         stride = self.resolution // self.latent_shape[1]
         impulses = torch.zeros(
@@ -134,7 +145,7 @@ class StableDiffusionTeacher(LatentTeacher):
         adapted = hasattr(self.network, "peft_config")
         if self.graph and not (extra or adapted or torch.is_grad_enabled()):
             return self.graph(x, steps, emb)
-        return self.network(x.to(self.dtype), steps, emb.to(self.dtype), **extra).sample.float()
+        return self.unet(x.to(self.dtype), steps, emb.to(self.dtype), **extra).sample.float()
 
     def _noise(self, out: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
         if self.prediction_type == "epsilon":
