@@ -3,17 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-from score3d.config import Config
+import numpy as np
+import torch
+
+from score3d.cameras import turntable
+from score3d.config import Config, ConfigError
+from score3d.distill.weight.judge_reward import judge_reward
+from score3d.evaluate.judge import Judge
 from score3d.files.splats import Splats
 from score3d.files.surfels import sample_mesh, surface_points
 from score3d.prior.pull import PriorPull
 from score3d.prior.volumes import ShapePrior
 from score3d.resources import resource
+from score3d.scenes.photograph import photograph
+from score3d.teachers.errors import TeacherError
 
 __all__ = ["imagined", "prior_pull"]
 
 SHAP_E = "shap-e:"
 PULL_POINTS = 20_000  # of the surface
+STRIDE = 7_368_787  # between the seeds of tries: particles' seeds are another stride apart
+JUDGED_VIEWS, JUDGED_COUNT, GRAY = 8, 2500, 0.8
 
 
 def _prior(config: Config) -> ShapePrior:
@@ -22,8 +32,29 @@ def _prior(config: Config) -> ShapePrior:
 
 
 def _mesh(config: Config, seed: int) -> Any:
+    """A sample, or of `prior.tries` samples the one in whose views the judge sees most of the
+    prompt (as `reward-sds` asks it). Raises PromptError, TeacherError, ConfigError."""
     prior = _prior(config)
-    return prior.mesh(prior.understand(config.run.prompt), seed, config.prior.guidance)
+    thing = prior.understand(config.run.prompt)
+    if config.prior.tries == 1:
+        return prior.mesh(thing, seed, config.prior.guidance)
+    try:
+        reward = judge_reward(Judge(), thing.noun, thing.colour)
+    except ValueError as error:
+        raise ConfigError(f"prior.tries={config.prior.tries}: {error}") from error
+    meshes, rewards, empty = [], [], None
+    for k in range(config.prior.tries):
+        try:
+            mesh = prior.mesh(thing, seed + STRIDE * k, config.prior.guidance)
+        except TeacherError as error:
+            empty = error
+            continue
+        pictures = photograph(sample_mesh(mesh, JUDGED_COUNT), turntable(JUDGED_VIEWS, 64), GRAY)
+        meshes.append(mesh)
+        rewards.append(float(reward(torch.from_numpy(pictures).permute(0, 3, 1, 2)).mean()))
+    if empty and not meshes:
+        raise empty
+    return meshes[int(np.argmax(rewards))]
 
 
 def imagined(config: Config, seed: int) -> Splats | None:

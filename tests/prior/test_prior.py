@@ -1,6 +1,8 @@
 """The 3D prior: its latents, its sampler against closed forms, and scenes that begin with it."""
 
 import json
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -190,6 +192,59 @@ def test_a_scene_begins_with_a_sample_and_is_drawn_back_to_it(folder, monkeypatc
         scene.params["means"].grad = torch.full_like(scene.params["means"], 1e-6)
         scene.step(step)
     assert scene.params["means"].detach().norm(dim=1).mean() < 0.44
+
+
+class Seeded(ShapePrior):
+    """A ball that is larger with each try, or nothing where `empty` says so."""
+
+    made: ClassVar[list[int]] = []
+    empty: tuple[int, ...] = ()
+
+    def sample(self, thing, seed=0, steps=24, guidance=3.0):
+        self.made.append(seed)
+        size = len(self.made)
+        return ball(0.2 + 0.05 * size) * (size not in self.empty)
+
+
+class Fond:
+    """A judge that likes balls best whose disc covers the most, or the least, of a picture."""
+
+    nouns, colours = ["mushroom"], ["red"]
+    sign = 1
+
+    def __call__(self, rgb):
+        covered = ((rgb - 0.8).abs().amax(1) > 0.1).float().mean((1, 2))
+        p = torch.sigmoid(self.sign * 10 * (covered - 0.3))
+        return SimpleNamespace(noun_probabilities=p[:, None], colour_probabilities=p[:, None])
+
+
+@pytest.mark.parametrize(
+    ("sign", "empty", "radius"), [(1, (), 0.4), (-1, (), 0.25), (1, (4,), 0.35)]
+)
+def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius):
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr(Seeded, "made", made := [])
+    monkeypatch.setattr(Seeded, "empty", empty)
+    monkeypatch.setattr(Fond, "sign", sign)
+    config = configured(folder, "scene.start=prior", "scene.count=400", "prior.tries=4")
+    means = imagined(config, 5).means
+    assert made[0] == 5
+    assert len(set(made)) == 4
+    assert np.linalg.norm(means, axis=1).mean() == pytest.approx(radius, abs=0.5 * CELL)
+
+
+def test_tries_that_cannot_be_judged(folder, monkeypatch):
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    config = configured(folder, "scene.start=prior", "prior.tries=2")
+    monkeypatch.setattr(Seeded, "made", [])
+    monkeypatch.setattr(Seeded, "empty", (1, 2))
+    with pytest.raises(TeacherError, match="empty shape"):
+        imagined(config, 0)
+    monkeypatch.setattr(Fond, "nouns", ["cat"])
+    with pytest.raises(ConfigError, match=r"prior\.tries=2: the judge does not know red mushroom"):
+        imagined(config, 0)
 
 
 def test_who_begins_with_the_prior():
