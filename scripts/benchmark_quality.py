@@ -156,7 +156,8 @@ def main(args: argparse.Namespace) -> None:
 def reported(rows: list[dict], judged_by: str, args: argparse.Namespace) -> dict:
     """What the rows say together."""
     shapes = [r["shape"] for r in rows if "shape" in r]
-    sided = [r["janus"] for r in rows if "janus" in r]
+    fronted = [r for r in rows if "janus" in r]
+    sided = [r["janus"] for r in fronted]
     low, high = _wilson(sum(sided), len(sided))
     return {
         "runs": len(rows),
@@ -171,6 +172,11 @@ def reported(rows: list[dict], judged_by: str, args: argparse.Namespace) -> dict
         },
         "Janus rate (nouns with a front)": float(np.mean(sided)) if sided else None,
         "its 95 % interval (Wilson)": [round(low, 3), round(high, 3)],
+        "one-sided parts there and on one side (of the same)": float(
+            np.mean([one_sided(r) for r in fronted])
+        )
+        if fronted
+        else None,
         "median seconds": float(np.median([r["seconds"] for r in rows])),
         "rows": rows,
     }
@@ -188,6 +194,12 @@ def write(report: dict, strips: list[np.ndarray], results: Path) -> None:
     ]
     write_png(results.with_suffix(".png"), contact_sheet(np.stack(strips), 2, labels))
     results.with_suffix(".md").write_text(_markdown(report, results.stem))
+
+
+def one_sided(row: dict) -> bool:
+    """Whether what an object has on one side alone is there, and there alone: the judge tells the
+    side of at least 6 of 8 views, which needs it, and sees no second front."""
+    return row["sides"] >= 6 / 8 and not row["janus"]
 
 
 def _wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -6,9 +6,12 @@
 
 Volumes are cut into cubes, each a token of a few principal components, as the teacher's pictures
 are. With --real FOLDER shapes of real models are added; every noun is drawn as often. Resumes from
---out, and reads whatever shards are there by then. Measured on samples of every noun: the Chamfer
-distance to the nearest of 64 true instances that training never saw, next to that of a true
-instance and of another noun's sample; and which noun's instances are nearest.
+--out, and reads whatever shards are there by then. Under `torchrun --nproc-per-node 2` two
+processes share a step, each with a batch of its own: on two cores faster than two threads.
+
+Measured on samples of every noun: the Chamfer distance to the nearest of 64 true instances that
+training never saw, next to that of a true instance and of another noun's sample; and which noun's
+instances are nearest.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from render_volumes import load_volumes
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -123,7 +127,21 @@ def optimizers(net: VolumeDenoiser, lr: float) -> list[torch.optim.Optimizer]:
     return [Muon(matrices, lr), adam]
 
 
+def share_gradients(net: nn.Module) -> None:
+    """Their mean over all processes, in the place of each one's own."""
+    grads = [p.grad for p in net.parameters()]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for g, shared in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        g.copy_(shared.view_as(g))
+
+
 def train(args: argparse.Namespace, nouns: list[str]) -> None:
+    rank, processes = 0, 1
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+        rank, processes = dist.get_rank(), dist.get_world_size()
     args.out.mkdir(parents=True, exist_ok=True)
     last = args.out / "last.pt"
     state = torch.load(last, weights_only=True) if last.exists() else None
@@ -145,7 +163,7 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
     alphas_bar = NoiseSchedule.scaled_linear().alphas_cumprod.float()
     losses, clock = [], time.time()
     for step in range(start, args.steps):
-        g = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
+        g = torch.Generator().manual_seed(args.seed * 1_000_003 + step + 500_009 * rank)
         lr = args.lr * min(1.0, (step + 1) / 100)
         decay_from = int(args.steps * (1 - args.decay))
         if step > decay_from:
@@ -161,6 +179,8 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
             optimizer.zero_grad(set_to_none=True)
             optimizer.param_groups[0]["lr"] = lr
         loss.backward()
+        if processes > 1:
+            share_gradients(net)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         for optimizer in steps_of:
             optimizer.step()
@@ -169,10 +189,11 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
             torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
-            rate = 50 * args.batch / (time.time() - clock)
-            print(f"step {step + 1} loss {np.mean(losses):.4f} {rate:.0f}/s", flush=True)
+            rate = 50 * args.batch * processes / (time.time() - clock)
+            if rank == 0:
+                print(f"step {step + 1} loss {np.mean(losses):.4f} {rate:.0f}/s", flush=True)
             losses, clock = [], time.time()
-        if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
+        if rank == 0 and ((step + 1) % args.save_every == 0 or step + 1 == args.steps):
             kept = {
                 "net": net.state_dict(),
                 "ema": ema.state_dict(),
@@ -182,6 +203,10 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
             }
             torch.save(kept, last.with_suffix(".tmp"))
             last.with_suffix(".tmp").replace(last)
+    if processes > 1:
+        dist.destroy_process_group()
+    if rank:
+        raise SystemExit
     export(args, nouns, cubes, ema)
 
 
