@@ -20,6 +20,7 @@ from score3d.resources import resource
 from score3d.teachers.embedded import World
 from score3d.teachers.grid import untile
 from score3d.world.captions import grid_phrase, view_phrase
+from score3d.world.families import FAMILIES
 
 
 def prompt_of(world: World, noun: str, rng: np.random.Generator) -> tuple[str, str, str]:
@@ -90,6 +91,9 @@ def main(args: argparse.Namespace) -> None:
         k: float(np.mean([r[k] for r in rows if r[k] is not None]))
         for k in ("shape", "colour", "material", "azimuth")
     }
+    for kind, family in (("shape of nouns with a family", True), ("shape of the others", False)):
+        shapes = [r["shape"] for r in rows if (r["noun"] in FAMILIES) == family]
+        means[kind] = float(np.mean([s for s in shapes if s is not None] or np.nan))
     by_noun = {
         n: [
             round(

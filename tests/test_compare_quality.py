@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,3 +34,21 @@ def test_better_is_only_what_the_whole_interval_says():
 def test_less_is_better_where_it_is():
     found = compare(rows([0.5] * 3, [0.3] * 3), rows([0.5] * 3, [0.2] * 3))
     assert {r["figure"]: r["better"] for r in found}["chamfer"] == "second"
+
+
+def test_one_sided_parts_are_told_by_the_sides():
+    from benchmark_quality import one_sided, reported
+
+    assert one_sided({"sides": 0.75, "janus": False})
+    assert not one_sided({"sides": 0.7, "janus": False})
+    assert not one_sided({"sides": 1.0, "janus": True})
+    made = [
+        {"shape": 1.0, "sides": 1.0, "janus": False, "seconds": 3.0},
+        {"shape": 0.5, "sides": 0.5, "janus": False, "seconds": 5.0},
+        {"shape": 1.0, "seconds": 4.0},  # a noun without a front
+    ]
+    options = SimpleNamespace(preset="standard", overrides=[])
+    report = reported(made, "second judge", options)
+    assert report["one-sided parts there and on one side (of the same)"] == 0.5
+    assert report["shape right in at least 7 of 8 views"] == pytest.approx(2 / 3)
+    assert report["median seconds"] == 4.0
