@@ -29,11 +29,13 @@ def suited_config(
     options: dict[str, dict[str, Any]],
 ) -> Config:
     """The settings of `score3d generate`: Gaussians of the embedded teacher whose beginning nobody
-    chose begin with the 3D prior's shape, if it knows the prompt. `--set scene.start=none` for
-    nothing. Raises ConfigError, PromptError."""
+    chose begin with the 3D prior's shape, if it knows the prompt; with the loss "sds" they then
+    take fewer steps. `--set scene.start=none` for nothing. Raises ConfigError, PromptError."""
     config = load_config(preset, loss, overrides, options)
     plain = config.teacher.name == "embedded" and config.scene.kind == "gaussians"
     if plain and not config.scene.start and prior_knows(config.run.prompt):
         start = suited_preset("starts", "prior", preset)
+        if loss != "sds":  # for which alone so few steps are known to do
+            start.pop("run")
         return load_config(preset, loss, overrides, options, start=start)
     return config

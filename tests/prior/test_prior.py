@@ -255,7 +255,7 @@ def test_who_begins_with_the_prior():
     assert start().scene.start == "prior"
     assert start().distill.t_max < load_config("draft", "sds").distill.t_max
     assert start("distill.t_max=0.9").distill.t_max == 0.9
-    assert start().run.steps < start("scene.start=none").run.steps == 120  # of draft alone
+    assert start().run.steps < start("scene.start=none").run.steps == 120
     assert start("run.steps=99").run.steps == 99
     assert start("scene.start=none").scene.start == "none"
     assert start("scene.start=none").distill.t_max == load_config("draft", "sds").distill.t_max
