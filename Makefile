@@ -49,13 +49,13 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
 	$(BIN)/python scripts/train_judge.py --export $(MODELS)/judge $(TRAIN) --real-shards 10 --shards 28 --steps 8000
 	$(BIN)/python scripts/train_judge.py --export $(MODELS)/second-judge $(TRAIN) --network attention \
-	  --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 12000
+	  --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 19000
 	$(BIN)/python scripts/train_two_tower.py --export $(MODELS)/two-tower $(TRAIN) --steps 5000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher --steps 8000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher \
 	  --export $(MODELS)/teacher-instruct
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
-	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) --steps 8000
+	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) --steps 12000
 
 clean:
 	rm -rf .venv runs

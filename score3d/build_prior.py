@@ -38,8 +38,10 @@ def _mesh(config: Config, seed: int) -> Any:
     thing = prior.understand(config.run.prompt)
     if config.prior.tries == 1:
         return prior.mesh(thing, seed, config.prior.guidance)
+    # the judge names one colour: of two it would choose the sample that has least of the second
+    colour = None if thing.second_colour else thing.colour
     try:
-        reward = judge_reward(Judge(), thing.noun, thing.colour)
+        reward = judge_reward(Judge(), thing.noun, colour)
     except ValueError as error:
         raise ConfigError(f"prior.tries={config.prior.tries}: {error}") from error
     meshes, rewards, empty = [], [], None

@@ -234,6 +234,23 @@ def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius)
     assert np.linalg.norm(means, axis=1).mean() == pytest.approx(radius, abs=0.5 * CELL)
 
 
+def test_a_second_colour_is_no_fault(folder, monkeypatch):
+    """Of two colours the judge, who names one, is not asked."""
+    asked = []
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr(Seeded, "made", [])
+    monkeypatch.setattr(
+        Seeded, "understand", lambda self, prompt: Thing("mushroom", "red", None, "stem", "blue")
+    )
+    monkeypatch.setattr(
+        "score3d.build_prior.judge_reward",
+        lambda judge, noun, colour: asked.append(colour) or (lambda rgb: torch.zeros(len(rgb))),
+    )
+    imagined(configured(folder, "scene.start=prior", "prior.tries=2"), 0)
+    assert asked == [None]
+
+
 def test_tries_that_cannot_be_judged(folder, monkeypatch):
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
     monkeypatch.setattr("score3d.build_prior.Judge", Fond)
@@ -257,6 +274,8 @@ def test_who_begins_with_the_prior():
     assert start("distill.t_max=0.9").distill.t_max == 0.9
     assert start().run.steps < start("scene.start=none").run.steps == 120
     assert start("run.steps=99").run.steps == 99
+    other = suited_config("draft", "csd", [], {"run": {"prompt": "a red mushroom"}})
+    assert (other.scene.start, other.run.steps) == ("prior", 120)  # as without it
     assert start("scene.start=none").scene.start == "none"
     assert start("scene.start=none").distill.t_max == load_config("draft", "sds").distill.t_max
     assert start(scene={"kind": "nerf"}).scene.start == ""
