@@ -35,7 +35,7 @@ def suited_config(
     plain = config.teacher.name == "embedded" and config.scene.kind == "gaussians"
     if plain and not config.scene.start and prior_knows(config.run.prompt):
         start = suited_preset("starts", "prior", preset)
-        if loss != "sds":  # for which alone so few steps are known to do
+        if loss not in (None, "sds"):  # for which alone so few steps are known to do
             start.pop("run")
         return load_config(preset, loss, overrides, options, start=start)
     return config

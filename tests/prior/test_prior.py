@@ -274,6 +274,8 @@ def test_who_begins_with_the_prior():
     assert start("distill.t_max=0.9").distill.t_max == 0.9
     assert start().run.steps < start("scene.start=none").run.steps == 120
     assert start("run.steps=99").run.steps == 99
+    unsaid = suited_config("standard", None, [], {"run": {"prompt": "a red mushroom"}})
+    assert unsaid.run.steps == 120  # as the command line has it without --loss
     other = suited_config("draft", "csd", [], {"run": {"prompt": "a red mushroom"}})
     assert (other.scene.start, other.run.steps) == ("prior", 120)  # as without it
     assert start("scene.start=none").scene.start == "none"
