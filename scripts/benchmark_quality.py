@@ -172,7 +172,7 @@ def reported(rows: list[dict], judged_by: str, args: argparse.Namespace) -> dict
         },
         "Janus rate (nouns with a front)": float(np.mean(sided)) if sided else None,
         "its 95 % interval (Wilson)": [round(low, 3), round(high, 3)],
-        "one-sided parts there and on one side (of the same)": float(
+        "sides told in 6 of 8 views and no second front (of the same)": float(
             np.mean([one_sided(r) for r in fronted])
         )
         if fronted
@@ -197,8 +197,8 @@ def write(report: dict, strips: list[np.ndarray], results: Path) -> None:
 
 
 def one_sided(row: dict) -> bool:
-    """Whether what an object has on one side alone is there, and there alone: the judge tells the
-    side of at least 6 of 8 views, which needs it, and sees no second front."""
+    """Whether the judge tells the side of at least 6 of 8 views and sees no second front: a stand-in
+    for parts that are on one side alone, which it does not look for."""
     return row["sides"] >= 6 / 8 and not row["janus"]
 
 

@@ -7,7 +7,7 @@
 Volumes are cut into cubes, each a token of a few principal components, as the teacher's pictures
 are. With --real FOLDER shapes of real models are added; every noun is drawn as often. Resumes from
 --out, and reads whatever shards are there by then. Under `torchrun --nproc-per-node 2` two
-processes share a step, each with a batch of its own: on two cores faster than two threads.
+processes share a step, each with a batch of its own.
 
 Measured on samples of every noun: the Chamfer distance to the nearest of 64 true instances that
 training never saw, next to that of a true instance and of another noun's sample; and which noun's

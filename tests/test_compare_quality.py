@@ -49,6 +49,6 @@ def test_one_sided_parts_are_told_by_the_sides():
     ]
     options = SimpleNamespace(preset="standard", overrides=[])
     report = reported(made, "second judge", options)
-    assert report["one-sided parts there and on one side (of the same)"] == 0.5
+    assert report["sides told in 6 of 8 views and no second front (of the same)"] == 0.5
     assert report["shape right in at least 7 of 8 views"] == pytest.approx(2 / 3)
     assert report["median seconds"] == 4.0

@@ -94,7 +94,7 @@ class TextEncoder:
 
 
 class Tokenizer:
-    """A tokenizer.json as transformers uses it: bos and eos around, padded to the longest."""
+    """A tokenizer.json as transformers uses it: bos and eos around, padded to its full length."""
 
     def __init__(self, folder: Path) -> None:
         import tokenizers
