@@ -197,8 +197,8 @@ def write(report: dict, strips: list[np.ndarray], results: Path) -> None:
 
 
 def one_sided(row: dict) -> bool:
-    """Whether the judge tells the side of at least 6 of 8 views and sees no second front: a stand-in
-    for parts that are on one side alone, which it does not look for."""
+    """Whether the judge tells the side of at least 6 of 8 views and sees no second front: a
+    stand-in for parts that are on one side alone, which it does not look for."""
     return row["sides"] >= 6 / 8 and not row["janus"]
 
 
