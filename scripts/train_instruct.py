@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
 from export_onnx import export_graphs
+from muon import muon_and_adam
 from PIL import Image
 from render_pairs import Pairs, load_pairs
 from safetensors.torch import load_file, save_file
@@ -38,7 +39,7 @@ from teacher_networks import (
     token_ids,
 )
 from torch import Tensor, nn
-from train_teacher import float_attention, noised
+from train_teacher import float_attention, matrices_of, noised
 
 from score3d.resources import resource
 from score3d.teachers.grid import tile
@@ -164,15 +165,14 @@ def train(args: argparse.Namespace) -> None:
     save_file(pca, args.out / "pca.safetensors")
     net.to(memory_format=torch.channels_last)
     ema.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True
-    )
+    steps_of = muon_and_adam(net, args.lr, matrices_of(net))
     start, last = 0, args.out / "last.pt"
     if last.exists():
         state = torch.load(last, weights_only=True)
         net.load_state_dict(state["net"])
         ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         start = state["step"]
     probe = Probe(held_out, pca, tokenizer)
     stop: list[bool] = []
@@ -183,11 +183,12 @@ def train(args: argparse.Namespace) -> None:
         # Every random number of a step comes from (seed, step): resuming changes nothing.
         rng = np.random.default_rng([args.seed, step])
         gen = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
-        lr = args.lr * min(1.0, (step + 1) / 200)
+        lr = args.lr * min(1.0, (step + 1) / 100)
         if step > decay_from:  # constant, then cosine to zero: the end can be moved while running
             lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        for optimizer in steps_of:
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.zero_grad(set_to_none=True)
         before, after, texts = draw_batch(shards, args.batch, bool((step + 1) % 8), rng)
         z = encode(after, pca)
         image, texts = dropped(encode(before, pca), texts, rng)
@@ -200,10 +201,10 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
             v = net(given, t, token_ids(tokenizer, texts))
         loss = (v.float() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in steps_of:
+            optimizer.step()
         keep = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
@@ -222,7 +223,7 @@ def train(args: argparse.Namespace) -> None:
             state = {
                 "net": net.state_dict(),
                 "ema": ema.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [o.state_dict() for o in steps_of],
                 "step": step + 1,
                 "views": (step + 1) * args.batch,
             }

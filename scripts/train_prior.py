@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from muon import muon_and_adam
 from render_volumes import load_volumes
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -85,46 +86,13 @@ def batch_of(
     return latents[pick].float(), said
 
 
-class Muon(torch.optim.Optimizer):
-    """Momentum, made orthogonal by five Newton-Schulz iterations (Jordan et al. 2024, with their
-    coefficients), and scaled to the size of Adam's steps (Liu et al. 2025, arXiv 2502.16982).
-    torch.optim.Muon computes in bfloat16, which is slow on most CPUs."""
-
-    def __init__(self, matrices: list[nn.Parameter], lr: float, decay: float = 0.01) -> None:
-        super().__init__(matrices, {"lr": lr, "decay": decay})
-
-    @torch.no_grad()
-    def step(self, closure=None) -> None:
-        group = self.param_groups[0]
-        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
-        for p in group["params"]:
-            by_shape.setdefault(p.shape, []).append(p)
-        for shape, matrices in by_shape.items():
-            moving = []
-            for p in matrices:
-                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                kept.lerp_(p.grad, 0.05)
-                moving.append(p.grad.lerp(kept, 0.95))
-            x = torch.stack(moving)
-            tall = shape[0] > shape[1]
-            x = x.mT if tall else x
-            x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-            for _ in range(5):
-                gram = x @ x.mT
-                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-            x = x.mT if tall else x
-            rate = group["lr"] * 0.2 * max(shape) ** 0.5
-            for p, direction in zip(matrices, x, strict=True):
-                p.mul_(1 - group["lr"] * group["decay"]).sub_(direction, alpha=rate)
-
-
 def optimizers(net: VolumeDenoiser, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for the rest."""
-    matrices = [p for k, p in net.blocks.named_parameters() if p.ndim == 2 and "modulate" not in k]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in net.parameters() if id(p) not in chosen]
-    adam = torch.optim.AdamW(rest, lr=lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
-    return [Muon(matrices, lr), adam]
+    return muon_and_adam(
+        net,
+        lr,
+        [p for k, p in net.blocks.named_parameters() if p.ndim == 2 and "modulate" not in k],
+    )
 
 
 def share_gradients(net: nn.Module) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from muon import muon_and_adam
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from teacher_networks import (
@@ -78,7 +79,7 @@ class Shares:
     """Shapes drawn noun by noun, so that a noun of few models is seen as often as the others;
     pairs as often as PAIRS nouns. A `share` comes from the nouns `core` alone."""
 
-    PAIRS = 6
+    PAIRS = 12
 
     def __init__(self, data: Renders, core: list[str], share: float) -> None:
         noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]
@@ -114,6 +115,12 @@ def draw_batch(
     rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
     captions = ["" if rng.random() < 0.1 else data.caption(int(i), rng, grid) for i in first]
     return (tile(rgb) if grid else rgb), captions
+
+
+def matrices_of(net: Denoiser) -> list[nn.Parameter]:
+    """What Muon trains: inner convolutions and projections, neither embeddings nor ends."""
+    ends = ("embedding", "conv_in", "conv_out")
+    return [p for k, p in net.named_parameters() if p.ndim > 1 and not any(e in k for e in ends)]
 
 
 ALPHAS_BAR = scheduler().alphas_cumprod
@@ -235,15 +242,14 @@ def train(args: argparse.Namespace) -> None:
         dist.barrier()
     pca = load_file(pca_file)
     start, last = 0, args.out / "last.pt"
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True
-    )
+    steps_of = muon_and_adam(net, args.lr, matrices_of(net))
     ema.load_state_dict(net.state_dict())
     if last.exists():
         state = torch.load(last, weights_only=True)
         net.load_state_dict(state["net"])
         ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         start = state["step"]
     parallel = nn.parallel.DistributedDataParallel(net) if ranks > 1 else net
     held_out = load_training(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
@@ -257,11 +263,12 @@ def train(args: argparse.Namespace) -> None:
         # Every random number of a step comes from (seed, step, rank): resuming changes nothing.
         rng = np.random.default_rng([args.seed, step, rank])
         gen = torch.Generator().manual_seed((args.seed * 1_000_003 + step) * 16 + rank)
-        lr = args.lr * min(1.0, (step + 1) / 300)
+        lr = args.lr * min(1.0, (step + 1) / 100)
         if step > decay_from:  # constant, then cosine to zero: the end can be moved while running
             lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        for optimizer in steps_of:
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.zero_grad(set_to_none=True)
         grid = bool((step + rank) % 8)
         rgb, captions = draw_batch(data, shares, args.batch, grid, rng)
         z = encode(rgb, pca)
@@ -274,10 +281,10 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
             v = parallel(z_t, t, token_ids(tokenizer, captions))
         loss = (v.float() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in steps_of:
+            optimizer.step()
         keep = min(0.999, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
@@ -299,7 +306,7 @@ def train(args: argparse.Namespace) -> None:
             state = {
                 "net": net.state_dict(),
                 "ema": ema.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [o.state_dict() for o in steps_of],
                 "nouns": nouns,
                 "step": step + 1,
                 "views": (step + 1) * args.batch * ranks,

@@ -13,7 +13,8 @@ from score3d.world.nouns import NOUNS
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 pytest.importorskip("tokenizers")
 
-from train_prior import Muon, batch_of
+from muon import Muon
+from train_prior import batch_of
 from train_teacher import Shares
 
 
