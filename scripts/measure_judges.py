@@ -1,5 +1,5 @@
-"""What the judges say of true objects, in the views that `benchmark_quality.py` shows them: no
-generated asset can be expected to do better.
+"""What the judges say of true objects, in the views that `benchmark_quality.py` shows them, and
+what the measures of geometry do: no generated asset can be expected to do better.
 
     python scripts/measure_judges.py --real .cache/real-models
 
@@ -12,14 +12,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-from benchmark_quality import one_sided
 from held_out import LIGHT, STREAM
+from numpy.typing import NDArray
 
 from score3d.cameras import turntable
+from score3d.evaluate.geometry import POINTS, nearest_instance, normalised
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.resources import resource
 from score3d.teachers.embedded import load_world
+from score3d.world.clouds import sample_surface, visible_faces
 from score3d.world.families import FAMILIES
 from score3d.world.instances import RealModels
 from score3d.world.palette import sample_colour
@@ -46,6 +48,7 @@ def main(args: argparse.Namespace) -> None:
     judges = {"first judge": Judge(), "second judge": Judge(resource("assets", "second-judge"))}
     models = RealModels(args.real, nouns=world.nouns) if args.real else None
     rows: dict[str, list[dict]] = {f"{k}, {j}": [] for k in ("families", "real") for j in judges}
+    parts: dict[str, list[tuple[float, bool | None]]] = {"as they are": [], "turned": []}
     for k, noun in enumerate(world.nouns):
         for seed in range(args.seeds):
             rng = np.random.default_rng([STREAM, k, seed])
@@ -53,6 +56,10 @@ def main(args: argparse.Namespace) -> None:
             found: dict[str, tuple[Shape, str | None]] = {}
             if noun in FAMILIES:
                 found["families"] = build(noun, colour, rng, BOUNDING_RADIUS), colour
+                points = surface(found["families"][0], rng)
+                turned = points * np.array([-1, 1, -1], np.float32)
+                for name, those in zip(parts, (points, turned), strict=True):
+                    parts[name].append(nearest_instance(those, noun))
             if models and noun in models.of_noun:
                 found["real"] = real_instance(models, noun, colour, rng)
             for kind, (shape, shown) in found.items():
@@ -66,6 +73,16 @@ def main(args: argparse.Namespace) -> None:
     for name, those in rows.items():
         if those:
             print(name, json.dumps(summary(those)))
+    for name, measured in parts.items():
+        told = [p for _, p in measured if p is not None]
+        print(f"families, {name}: Chamfer {np.mean([d for d, _ in measured]):.3f}, parts of one "
+              f"side there and on no other: {sum(told)} of {len(told)}")  # fmt: skip
+
+
+def surface(shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+    """[POINTS,3] of what is seen of it, normalised."""
+    faces = shape.faces[visible_faces(shape)]
+    return normalised(sample_surface(shape.vertices, faces, POINTS, rng).astype(np.float32))
 
 
 def summary(rows: list[dict]) -> dict:
@@ -77,7 +94,6 @@ def summary(rows: list[dict]) -> dict:
         "shape": round(float(np.mean([r["shape"] for r in rows])), 3),
         "colour": round(float(np.mean([r["colour"] for r in rows if "colour" in r])), 3),
         "Janus": round(float(np.mean([r["janus"] for r in sided])), 3),
-        "one-sided": round(float(np.mean([one_sided(r) for r in sided])), 3),
         "wrong": sorted({r["noun"] for r, ok in zip(rows, right, strict=True) if not ok}),
     }
 

@@ -36,19 +36,17 @@ def test_less_is_better_where_it_is():
     assert {r["figure"]: r["better"] for r in found}["chamfer"] == "second"
 
 
-def test_one_sided_parts_are_told_by_the_sides():
-    from benchmark_quality import one_sided, reported
+def test_one_sided_parts_are_counted_where_there_are_some():
+    from benchmark_quality import reported
 
-    assert one_sided({"sides": 0.75, "janus": False})
-    assert not one_sided({"sides": 0.7, "janus": False})
-    assert not one_sided({"sides": 1.0, "janus": True})
     made = [
-        {"shape": 1.0, "sides": 1.0, "janus": False, "seconds": 3.0},
-        {"shape": 0.5, "sides": 0.5, "janus": False, "seconds": 5.0},
-        {"shape": 1.0, "seconds": 4.0},  # a noun without a front
+        {"shape": 1.0, "one_sided": True, "seconds": 3.0},
+        {"shape": 0.5, "one_sided": False, "seconds": 5.0},
+        {"shape": 1.0, "one_sided": None, "seconds": 4.0},  # a noun without a front
     ]
     options = SimpleNamespace(preset="standard", overrides=[])
     report = reported(made, "second judge", options)
-    assert report["sides told in 6 of 8 views and no second front (of the same)"] == 0.5
+    assert report["parts of one side there, and on no other (nouns that have some)"] == 0.5
+    assert report["how many have some"] == 2
     assert report["shape right in at least 7 of 8 views"] == pytest.approx(2 / 3)
     assert report["median seconds"] == 4.0

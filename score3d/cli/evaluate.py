@@ -15,6 +15,7 @@ COLUMNS = {
     "material": "material",
     "sides": "sides",
     "janus": "janus",
+    "one_sided": "one side",
     "r_precision": "R-prec.",
     "iou": "IoU",
     "chamfer": "chamfer",

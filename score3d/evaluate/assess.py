@@ -62,8 +62,9 @@ class Assessor:
         shape, colour, material, sides, janus: `score_views` of 8 turntable views (not for two
         objects). r_precision: share of views whose nearest prompt, among those of all nouns and
         colours and this one, is this one. view_consistency: mean cosine of the two-tower vectors
-        of neighbouring views. saturation: in [0,1]. chamfer, iou, holes: `compare_geometry`, None
-        for a scene without a surface and for a noun that only real models have.
+        of neighbouring views. saturation: in [0,1]. chamfer, iou, holes, one_sided:
+        `compare_geometry`, None for a scene without a surface and for a noun that only real models
+        have.
         """
         thing = self.world.parse(prompt)
         cameras = turntable(VIEWS, SIDE, fov=fov)
@@ -89,7 +90,7 @@ class Assessor:
             geometry = compare_geometry(splats, thing.noun)
             report |= asdict(geometry)
         except (ValueError, KeyError):
-            report |= {"chamfer": None, "iou": None, "holes": None}
+            report |= dict.fromkeys(("chamfer", "iou", "holes", "one_sided"))
         return report
 
     def _similarities(self, model: TwoTower, rgb: torch.Tensor, thing: Thing) -> dict[str, float]:

@@ -18,11 +18,25 @@ from score3d.cameras import Cameras, sphere, turntable
 from score3d.files.splats import Splats
 from score3d.scenes.photograph import depth_pictures
 from score3d.world.clouds import instance_clouds, instance_silhouettes
+from score3d.world.nouns import SYMMETRIC
 from score3d.world.shapes import BOUNDING_RADIUS
 
-__all__ = ["Geometry", "chamfer", "compare_geometry", "holes", "normalised", "visible_points"]
+__all__ = [
+    "Geometry",
+    "chamfer",
+    "compare_geometry",
+    "holes",
+    "nearest_instance",
+    "normalised",
+    "one_sided",
+    "visible_points",
+]
 
 INSTANCES, POINTS, SIDE = 64, 2048, 64
+# In radii. A point of a part on one side has nothing within FAR of it on the other side; a point is
+# there if something is within NEAR. NEAR is less, or a part would be seen on either side of itself.
+FAR, NEAR = 0.1, 0.08
+LEAST = 0.02  # of an instance's points: with fewer it has no such part
 
 
 @dataclass(frozen=True)
@@ -31,12 +45,14 @@ class Geometry:
 
     chamfer: mean distance from either surface to the other, summed over both directions, in
     radii of the bounding sphere; two samples of one sphere are 0.08 apart.
-    iou: mean intersection over union of 8 silhouettes. holes: see the function.
+    iou: mean intersection over union of 8 silhouettes. holes, one_sided: see the functions; the
+    second of the instance nearest by Chamfer distance, None also for a noun without a front.
     """
 
     chamfer: float
     iou: float
     holes: float
+    one_sided: bool | None = None
 
 
 def _silhouette_cameras() -> Cameras:
@@ -83,6 +99,23 @@ def chamfer(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(to_b.mean() + to_a.mean())
 
 
+def one_sided(points: NDArray[np.float32], truth: NDArray[np.float32]) -> bool | None:
+    """Whether what the true instance has on one side alone (a mug's handle, a chair's back) is
+    there, and not on the other side as well.
+
+    Both [P,3], normalised, +y up and facing +z. The parts are those points of `truth` that would
+    have nothing near them if it stood turned by half a turn. Of them at least half must have a
+    point near, and fewer than half once they are turned. None if there are no such parts.
+    """
+    half_turn = np.array([-1, 1, -1], np.float32)
+    part = truth[KDTree(truth * half_turn).query(truth)[0] > FAR]
+    if len(part) < LEAST * len(truth):
+        return None
+    mine = KDTree(points)
+    here, there = (np.mean(mine.query(at)[0] < NEAR) for at in (part, part * half_turn))
+    return bool(here >= 0.5 > there)
+
+
 @lru_cache(maxsize=8)
 def _truth(noun: str) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
     clouds = [normalised(c) for c in instance_clouds(noun, INSTANCES, POINTS)]
@@ -97,10 +130,20 @@ def holes(masks: NDArray[np.bool_]) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
+def nearest_instance(points: NDArray[np.float32], noun: str) -> tuple[float, bool | None]:
+    """Chamfer distance of normalised points [P,3] to the nearest of 64 instances of `noun`, and
+    `one_sided` of it, None for a noun without a front. Raises KeyError as `compare_geometry`."""
+    clouds = _truth(noun)[0]
+    distances = [chamfer(points, c) for c in clouds]
+    nearest = int(np.argmin(distances))
+    parts = None if noun in SYMMETRIC else one_sided(points, clouds[nearest])
+    return distances[nearest], parts
+
+
 def compare_geometry(splats: Splats, noun: str) -> Geometry:
     """Against 64 instances of `noun`. Raises ValueError for a scene without a surface, KeyError
     for a noun the world does not have."""
-    clouds, silhouettes = _truth(noun)
+    silhouettes = _truth(noun)[1]
     seen = visible_points(splats)
     centre, radius = _box(seen)
     rng = np.random.default_rng(0)
@@ -116,5 +159,5 @@ def compare_geometry(splats: Splats, noun: str) -> Geometry:
     both = (silhouettes & mine).sum((2, 3))
     either = (silhouettes | mine).sum((2, 3))
     overlap = (both / np.maximum(either, 1)).mean(1)
-    distance = min(chamfer(points, c) for c in clouds)
-    return Geometry(distance, float(overlap.max()), holes(mine))
+    distance, parts = nearest_instance(points, noun)
+    return Geometry(distance, float(overlap.max()), holes(mine), parts)
