@@ -13,9 +13,10 @@ from score3d.world.nouns import NOUNS
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 pytest.importorskip("tokenizers")
 
-from muon import Muon
+from muon import Muon, muon_and_adam
+from teacher_networks import Denoiser, build_tokenizer
 from train_prior import batch_of
-from train_teacher import Shares
+from train_teacher import Shares, matrices_of
 
 
 def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
@@ -54,12 +55,14 @@ def test_muon_steps_are_orthogonal_and_of_adams_size():
     smallest of these matrices a little less (0.5 asserted); a step is
     0.2 sqrt(longer side) of that, times the rate."""
     torch.manual_seed(0)
-    for shape in ((12, 30), (30, 12)):
+    for shape in ((12, 30), (30, 12), (12, 5, 2, 3)):  # the last a convolution's
         matrix = torch.nn.Parameter(torch.zeros(shape))
         optimizer = Muon([matrix], lr=1.0, decay=0.0)
-        matrix.grad = torch.randn(shape) @ torch.diag(torch.linspace(0.2, 3, shape[1]))
+        width = shape[1] if len(shape) == 2 else 30
+        grad = torch.randn(shape).flatten(1) @ torch.diag(torch.linspace(0.2, 3, width))
+        matrix.grad = grad.view(shape)
         optimizer.step()
-        values = torch.linalg.svdvals(matrix.detach()) / (0.2 * 30**0.5)
+        values = torch.linalg.svdvals(matrix.detach().flatten(1)) / (0.2 * 30**0.5)
         assert values.min() > 0.5
         assert values.max() < 1.3
 
@@ -74,3 +77,11 @@ def test_a_batch_of_the_prior_drops_words():
     assert ((said[:, 0] > 0) & (said[:, 1] == 0)).float().mean().item() == pytest.approx(
         0.05, abs=0.02
     )
+
+
+def test_every_weight_of_the_teacher_is_trained_once():
+    net = Denoiser(build_tokenizer())
+    steps_of = muon_and_adam(net, 1e-3, matrices_of(net))
+    trained = [id(p) for o in steps_of for group in o.param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in net.parameters())
+    assert all(p.ndim in (2, 4) for p in steps_of[0].param_groups[0]["params"])
