@@ -82,7 +82,10 @@ def autoencoder(pca: dict[str, Tensor]) -> AutoencoderTiny:
 
 
 def fit_decoder(vae: AutoencoderTiny, data: Renders, steps: int, lr: float, seed: int) -> float:
-    """Fit the decoder by mean squared error; returns the last hundred steps' PSNR in dB."""
+    """Fit the decoder by mean squared error; returns the last hundred steps' PSNR in dB (NaN
+    without any)."""
+    if not steps:
+        return math.nan
     optimizer = torch.optim.AdamW(vae.decoder.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     losses = []
@@ -98,6 +101,25 @@ def fit_decoder(vae: AutoencoderTiny, data: Renders, steps: int, lr: float, seed
         schedule.step()
         losses.append(loss.item())
     return -10 * math.log10(np.mean(losses[-100:]) / 4)
+
+
+def about_world(nouns: list[str], state: dict) -> dict:
+    """What world.json says of a model that knows `nouns`, trained as far as its checkpoint."""
+    return {
+        "nouns": nouns,
+        "symmetric": sorted(SYMMETRIC & set(nouns)),
+        "colours": sorted(COLOURS),
+        "materials": list(MATERIALS),
+        "second_parts": {n: SECOND_PARTS[n] for n in nouns if n in SECOND_PARTS},
+        "relations": {"words": list(RELATIONS), "of": list(SIMPLE), "on_top_of": list(STANDS)},
+        "synonyms": {k: v for k, v in SYNONYMS.items() if v in (*nouns, *COLOURS, *MATERIALS)},
+        "phrases": {k: v for k, v in PHRASES.items() if v in (*nouns, *MATERIALS)},
+        "views": "fine",
+        "grid": True,
+        "resolution": SIZE,
+        "trained_steps": state["step"],
+        "trained_images": state["views"],
+    }
 
 
 def export(args: argparse.Namespace) -> None:
@@ -136,22 +158,7 @@ def export(args: argparse.Namespace) -> None:
     )
     pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
     export_graphs(args.export)
-    nouns = state["nouns"]
-    world = {
-        "nouns": nouns,
-        "symmetric": sorted(SYMMETRIC & set(nouns)),
-        "colours": sorted(COLOURS),
-        "materials": list(MATERIALS),
-        "second_parts": {n: SECOND_PARTS[n] for n in nouns if n in SECOND_PARTS},
-        "relations": {"words": list(RELATIONS), "of": list(SIMPLE), "on_top_of": list(STANDS)},
-        "synonyms": {k: v for k, v in SYNONYMS.items() if v in (*nouns, *COLOURS, *MATERIALS)},
-        "phrases": {k: v for k, v in PHRASES.items() if v in (*nouns, *MATERIALS)},
-        "views": "fine",
-        "grid": True,
-        "resolution": SIZE,
-        "trained_steps": state["step"],
-        "trained_images": state["views"],
-    }
+    world = about_world(state["nouns"], state)
     (args.export / "world.json").write_text(json.dumps(world, indent=2) + "\n")
     size = sum(f.stat().st_size for f in args.export.rglob("*") if f.is_file())
     print(f"{args.export}: step {state['step']}, {size / 1e6:.1f} MB, decoder {psnr:.1f} dB")

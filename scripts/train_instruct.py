@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
 from export_onnx import export_graphs
+from export_teacher import about_world
 from muon import muon_and_adam
 from PIL import Image
-from render_pairs import Pairs, load_pairs
+from render_pairs import Pairs, load_pairs, teacher_nouns
 from safetensors.torch import load_file, save_file
 from teacher_networks import (
     CHANNELS,
@@ -237,12 +238,13 @@ def train(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the diffusers directory: averaged weights in half precision, the teacher's own
-    autoencoder, and world.json with the words it knows."""
+    autoencoder, and world.json with the words it knows: of the teacher's nouns those that pairs
+    are rendered of."""
     state = torch.load(args.out / "last.pt", weights_only=True)
     tokenizer = build_tokenizer(instruction_words())
     net = Denoiser(tokenizer, 2 * CHANNELS)
     net.load_state_dict(state["ema"])
-    vae = AutoencoderTiny.from_pretrained(args.init / "vae")
+    vae = AutoencoderTiny.from_config(AutoencoderTiny.load_config(args.init / "vae"))
     theirs = load_file(args.init / "vae" / "diffusion_pytorch_model.safetensors")
     vae.load_state_dict({k: v.float() for k, v in theirs.items()})
     pipeline = StableDiffusionInstructPix2PixPipeline(
@@ -257,12 +259,7 @@ def export(args: argparse.Namespace) -> None:
     )
     pipeline.to(torch.float16).save_pretrained(args.export, safe_serialization=True)
     export_graphs(args.export)
-    world = json.loads((args.init / "world.json").read_text())
-    world |= {
-        "instructions": sorted(EDITS),
-        "trained_steps": state["step"],
-        "trained_images": state["views"],
-    }
+    world = about_world(teacher_nouns(args.init), state) | {"instructions": sorted(EDITS)}
     (args.export / "world.json").write_text(json.dumps(world, indent=2) + "\n")
     size = sum(f.stat().st_size for f in args.export.rglob("*") if f.is_file())
     print(f"{args.export}: step {state['step']}, {size / 1e6:.1f} MB")
