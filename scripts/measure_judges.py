@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from held_out import LIGHT, STREAM
-from numpy.typing import NDArray
 
 from score3d.cameras import turntable
 from score3d.evaluate.geometry import POINTS, nearest_instance, normalised
@@ -21,7 +20,7 @@ from score3d.evaluate.judge import Judge
 from score3d.evaluate.verdict import score_views
 from score3d.resources import resource
 from score3d.teachers.embedded import load_world
-from score3d.world.clouds import sample_surface, visible_faces
+from score3d.world.clouds import instance_clouds
 from score3d.world.families import FAMILIES
 from score3d.world.instances import RealModels
 from score3d.world.palette import sample_colour
@@ -50,16 +49,16 @@ def main(args: argparse.Namespace) -> None:
     rows: dict[str, list[dict]] = {f"{k}, {j}": [] for k in ("families", "real") for j in judges}
     parts: dict[str, list[tuple[float, bool | None]]] = {"as they are": [], "turned": []}
     for k, noun in enumerate(world.nouns):
+        for cloud in instance_clouds(noun, args.seeds, POINTS, STREAM) if noun in FAMILIES else ():
+            turned = cloud * np.array([-1, 1, -1], np.float32)
+            for name, those in zip(parts, (cloud, turned), strict=True):
+                parts[name].append(nearest_instance(normalised(those), noun))
         for seed in range(args.seeds):
             rng = np.random.default_rng([STREAM, k, seed])
             colour = world.colours[rng.integers(len(world.colours))]
             found: dict[str, tuple[Shape, str | None]] = {}
             if noun in FAMILIES:
                 found["families"] = build(noun, colour, rng, BOUNDING_RADIUS), colour
-                points = surface(found["families"][0], rng)
-                turned = points * np.array([-1, 1, -1], np.float32)
-                for name, those in zip(parts, (points, turned), strict=True):
-                    parts[name].append(nearest_instance(those, noun))
             if models and noun in models.of_noun:
                 found["real"] = real_instance(models, noun, colour, rng)
             for kind, (shape, shown) in found.items():
@@ -77,12 +76,6 @@ def main(args: argparse.Namespace) -> None:
         told = [p for _, p in measured if p is not None]
         print(f"families, {name}: Chamfer {np.mean([d for d, _ in measured]):.3f}, parts of one "
               f"side there and on no other: {sum(told)} of {len(told)}")  # fmt: skip
-
-
-def surface(shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
-    """[POINTS,3] of what is seen of it, normalised."""
-    faces = shape.faces[visible_faces(shape)]
-    return normalised(sample_surface(shape.vertices, faces, POINTS, rng).astype(np.float32))
 
 
 def summary(rows: list[dict]) -> dict:

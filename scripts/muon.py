@@ -29,8 +29,8 @@ class Muon(torch.optim.Optimizer):
             tall = shape[0] > shape[1]
             x = x.mT if tall else x
             x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-            # Every iterate is x times a polynomial of its Gram matrix: five small products
-            # in place of ten with x, which is nine times as wide for a convolution.
+            # Every iterate is x times a polynomial of its Gram matrix: two products with x in
+            # place of ten, and small ones; of a convolution x is up to nine times as wide.
             gram = x @ x.mT
             eye = torch.eye(len(gram[0]))
             total = eye.expand_as(gram)
