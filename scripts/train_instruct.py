@@ -15,9 +15,6 @@ batches of eight are grids of four views, as the teacher's are.
 
 import argparse
 import json
-import math
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +22,6 @@ import torch
 from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
 from export_onnx import export_graphs
 from export_teacher import about_world
-from muon import muon_and_adam
 from PIL import Image
 from render_pairs import Pairs, load_pairs, teacher_nouns
 from safetensors.torch import load_file, save_file
@@ -41,6 +37,7 @@ from teacher_networks import (
 )
 from torch import Tensor, nn
 from train_teacher import float_attention, matrices_of, noised
+from training import Training, add_arguments
 
 from score3d.resources import resource
 from score3d.teachers.grid import tile
@@ -165,31 +162,14 @@ def train(args: argparse.Namespace) -> None:
     pca = {k: v.contiguous() for k, v in start_from(net, tokenizer, args.init).items()}
     save_file(pca, args.out / "pca.safetensors")
     net.to(memory_format=torch.channels_last)
-    ema.load_state_dict(net.state_dict())
-    steps_of = muon_and_adam(net, args.lr, matrices_of(net))
-    start, last = 0, args.out / "last.pt"
-    if last.exists():
-        state = torch.load(last, weights_only=True)
-        net.load_state_dict(state["net"])
-        ema.load_state_dict(state["ema"])
-        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        start = state["step"]
+    training = Training(net, ema, matrices_of(net), args, keep=0.998)
     probe = Probe(held_out, pca, tokenizer)
-    stop: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    log = (args.out / "log.jsonl").open("a")
-    losses, clock, decay_from = [], time.time(), int(args.steps * (1 - args.decay))
-    for step in range(start, args.steps):
+    finished = training.finished()
+    while not finished:
         # Every random number of a step comes from (seed, step): resuming changes nothing.
+        step = training.step
         rng = np.random.default_rng([args.seed, step])
         gen = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
-        lr = args.lr * min(1.0, (step + 1) / 100)
-        if step > decay_from:  # constant, then cosine to zero: the end can be moved while running
-            lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
-        for optimizer in steps_of:
-            optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
         before, after, texts = draw_batch(shards, args.batch, bool((step + 1) % 8), rng)
         z = encode(after, pca)
         image, texts = dropped(encode(before, pca), texts, rng)
@@ -201,39 +181,16 @@ def train(args: argparse.Namespace) -> None:
         given = torch.cat([z_t, image], 1).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
             v = net(given, t, token_ids(tokenizer, texts))
-        loss = (v.float() - target).square().mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        for optimizer in steps_of:
-            optimizer.step()
-        keep = min(0.998, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
-        losses.append(loss.item())
-        finished = step + 1 == args.steps or bool(stop)
-        if (step + 1) % 50 == 0:
-            rate = 50 * args.batch / (time.time() - clock)
-            line = {"step": step + 1, "loss": np.mean(losses).item(), "lr": lr, "views_per_s": rate}
-            if (step + 1) % args.probe_every == 0:
-                line["probe"] = probe(ema)
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            print(json.dumps(line), flush=True)
-            losses, clock = [], time.time()
-        if (step + 1) % args.save_every == 0 or finished:
-            state = {
-                "net": net.state_dict(),
-                "ema": ema.state_dict(),
-                "optimizers": [o.state_dict() for o in steps_of],
-                "step": step + 1,
-                "views": (step + 1) * args.batch,
-            }
-            torch.save(state, last.with_suffix(".tmp"))
-            last.with_suffix(".tmp").rename(last)
-            save_sheet(ema, held_out, pca, tokenizer, args.out / f"samples-{step + 1:06d}.png")
-            clock = time.time()
-        if finished:
-            break
+        line = training.learn((v.float() - target).square().mean())
+        if line and training.step % args.probe_every == 0:
+            line["probe"] = probe(ema)
+        if line:
+            training.log(line)
+        finished = training.finished()
+        if training.step % args.save_every == 0 or finished:
+            sheet = args.out / f"samples-{training.step:06d}.png"
+            save_sheet(ema, held_out, pca, tokenizer, sheet)
+            training.save()
 
 
 def export(args: argparse.Namespace) -> None:
@@ -272,16 +229,9 @@ if __name__ == "__main__":
     parser.add_argument("--init", type=Path, default=resource("assets", "teacher"))
     parser.add_argument("--export", type=Path, help="write the twin there instead of training")
     parser.add_argument("--shards", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=3600)
-    parser.add_argument("--batch", type=int, default=64, help="views per step")
-    parser.add_argument("--lr", type=float, default=6e-4)
-    parser.add_argument(
-        "--decay", type=float, default=0.4, help="last share of steps with falling lr"
-    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--save-every", type=int, default=300)
+    add_arguments(parser, steps=3600, batch=64, lr=6e-4, decay=0.4, save=300)
     parser.add_argument("--probe-every", type=int, default=150)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

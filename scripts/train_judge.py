@@ -155,7 +155,7 @@ def main(args: argparse.Namespace) -> None:
             args.data, range(args.first_shard, args.first_shard + args.shards), nouns,
             real, args.real_shards if real else 0,
         )  # fmt: skip
-        shares = Shares(data, [], 0.0)
+        shares = Shares(data, {})
         torch.manual_seed(args.seed)
         net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
         net = net.to(memory_format=torch.channels_last)

@@ -16,17 +16,15 @@ instances are nearest.
 
 import argparse
 import json
-import math
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from muon import muon_and_adam
 from render_volumes import load_volumes
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from training import Training, add_arguments, processes
 
 from score3d.evaluate.geometry import chamfer, normalised
 from score3d.files.surfels import surface_points
@@ -45,6 +43,7 @@ from score3d.world.palette import COLOURS
 COLOUR_NAMES = sorted(COLOURS)
 PATCH, CHANNELS = 6, 96
 NETWORK = {"width": 192, "depth": 8, "heads": 4}
+SECOND = 3  # a shape with a second colour is drawn as often as so many without
 HELD_OUT = 7  # the seed of the instances that are tested against
 
 
@@ -72,6 +71,13 @@ def load_training(
     return cubes, torch.cat(latents), torch.cat(words)
 
 
+def shapes_of(words: Tensor, nouns: int) -> list[Tensor]:
+    """The shapes of each noun, those with a second colour SECOND times: they are few, and the
+    network learns last which part it is of."""
+    all_of = torch.arange(len(words)).repeat_interleave(1 + (SECOND - 1) * (words[:, 3] > 0))
+    return [all_of[words[all_of, 0] == k + 1] for k in range(nouns)]
+
+
 def batch_of(
     latents: Tensor, words: Tensor, of_noun: list[Tensor], batch: int, g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -86,94 +92,45 @@ def batch_of(
     return latents[pick].float(), said
 
 
-def optimizers(net: VolumeDenoiser, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest."""
-    return muon_and_adam(
-        net,
-        lr,
-        [p for k, p in net.blocks.named_parameters() if p.ndim == 2 and "modulate" not in k],
-    )
-
-
-def share_gradients(net: nn.Module) -> None:
-    """Their mean over all processes, in the place of each one's own."""
-    grads = [p.grad for p in net.parameters()]
-    flat = torch.cat([g.flatten() for g in grads])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for g, shared in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        g.copy_(shared.view_as(g))
+def matrices_of(net: VolumeDenoiser) -> list[nn.Parameter]:
+    """What Muon trains: the matrices of the blocks."""
+    named = net.blocks.named_parameters()
+    return [p for k, p in named if p.ndim == 2 and "modulate" not in k]
 
 
 def train(args: argparse.Namespace, nouns: list[str]) -> None:
-    rank, processes = 0, 1
-    if dist.is_torchelastic_launched():
-        dist.init_process_group("gloo")
-        rank, processes = dist.get_rank(), dist.get_world_size()
+    rank, ranks = processes()
     args.out.mkdir(parents=True, exist_ok=True)
-    last = args.out / "last.pt"
-    state = torch.load(last, weights_only=True) if last.exists() else None
-    cubes = Cubes(PATCH, *state["cubes"]) if state else None
+    last, cubes = args.out / "last.pt", None
+    if last.exists():
+        cubes = Cubes(PATCH, *torch.load(last, weights_only=True)["cubes"])
     cubes, latents, words = load_training(args, nouns, cubes)
-    of_noun = [torch.nonzero(words[:, 0] == k + 1)[:, 0] for k in range(len(nouns))]
+    of_noun = shapes_of(words, len(nouns))
     print(f"{len(words)} shapes, the rarest noun has {min(map(len, of_noun))}", flush=True)
     torch.manual_seed(args.seed)
     known = (len(nouns), len(COLOUR_NAMES), len(MATERIALS), len(COLOUR_NAMES))
     net, ema = (VolumeDenoiser(known, *latents.shape[1:], **NETWORK) for _ in range(2))
-    ema.load_state_dict(net.state_dict())
-    steps_of, start = optimizers(net, args.lr), 0
-    if state:
-        net.load_state_dict(state["net"])
-        ema.load_state_dict(state["ema"])
-        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        start = state["step"]
+    training = Training(net, ema, matrices_of(net), args, keep=0.998)
     alphas_bar = NoiseSchedule.scaled_linear().alphas_cumprod.float()
-    losses, clock = [], time.time()
-    for step in range(start, args.steps):
-        g = torch.Generator().manual_seed(args.seed * 1_000_003 + step + 500_009 * rank)
-        lr = args.lr * min(1.0, (step + 1) / 100)
-        decay_from = int(args.steps * (1 - args.decay))
-        if step > decay_from:
-            lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
+    finished = training.finished()
+    while not finished:
+        seed = args.seed * 1_000_003 + training.step + 500_009 * rank
+        g = torch.Generator().manual_seed(seed)
         x, said = batch_of(latents, words, of_noun, args.batch, g)
         t = (torch.arange(args.batch) + torch.rand(args.batch, generator=g)) / args.batch
         t = (1000 * t.sqrt()).long().clamp(max=999)  # noisy times decide what there is
         bar = alphas_bar[t].view(-1, 1, 1)
         eps = torch.randn(x.shape, generator=g)
-        v = net(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, said)
-        loss = (v - bar.sqrt() * eps + (1 - bar).sqrt() * x).square().mean()
-        for optimizer in steps_of:
-            optimizer.zero_grad(set_to_none=True)
-            optimizer.param_groups[0]["lr"] = lr
-        loss.backward()
-        if processes > 1:
-            share_gradients(net)
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        for optimizer in steps_of:
-            optimizer.step()
-        with torch.no_grad():
-            keep = min(0.998, (step + 1) / (step + 10))
-            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
-        losses.append(loss.item())
-        if (step + 1) % 50 == 0:
-            rate = 50 * args.batch * processes / (time.time() - clock)
-            if rank == 0:
-                print(f"step {step + 1} loss {np.mean(losses):.4f} {rate:.0f}/s", flush=True)
-            losses, clock = [], time.time()
-        if rank == 0 and ((step + 1) % args.save_every == 0 or step + 1 == args.steps):
-            kept = {
-                "net": net.state_dict(),
-                "ema": ema.state_dict(),
-                "step": step + 1,
-                "optimizers": [o.state_dict() for o in steps_of],
-                "cubes": cubes.tensors(),
-            }
-            torch.save(kept, last.with_suffix(".tmp"))
-            last.with_suffix(".tmp").replace(last)
-    if processes > 1:
+        v = training.forward(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, said)
+        line = training.learn((v - bar.sqrt() * eps + (1 - bar).sqrt() * x).square().mean())
+        if line:
+            training.log(line)
+        finished = training.finished()
+        if rank == 0 and (training.step % args.save_every == 0 or finished):
+            training.save(cubes=cubes.tensors())
+    if ranks > 1:
         dist.destroy_process_group()
-    if rank:
+    if rank or training.step < args.steps:  # stopped on the way: nothing is to be exported yet
         raise SystemExit
     export(args, nouns, cubes, ema)
 
@@ -236,13 +193,8 @@ if __name__ == "__main__":
     parser.add_argument("--shards", type=int, default=20, help="of 512 procedural shapes")
     parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
     parser.add_argument("--real-shards", type=int, default=8, help="of 512 shapes of them")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--decay", type=float, default=0.4, help="last share, with falling lr")
-    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--save-every", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=1)
+    add_arguments(parser, steps=5000, batch=16, lr=1.5e-3, decay=0.4, save=250)
     parser.add_argument("--test-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

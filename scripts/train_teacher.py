@@ -15,18 +15,12 @@ after 32000 pictures the text was ignored.)
 """
 
 import argparse
-import json
-import math
-import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from muon import muon_and_adam
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from teacher_networks import (
@@ -42,6 +36,7 @@ from teacher_networks import (
     token_ids,
 )
 from torch import Tensor, nn
+from training import Training, add_arguments, processes
 
 from score3d.articles import with_article
 from score3d.teachers.grid import tile
@@ -77,23 +72,20 @@ GRIDS = (
 
 class Shares:
     """Shapes drawn noun by noun, so that a noun of few models is seen as often as the others;
-    pairs as often as PAIRS nouns. A `share` comes from the nouns `core` alone."""
+    those of `often` so many times as often, and pairs as often as PAIRS nouns."""
 
     PAIRS = 12
 
-    def __init__(self, data: Renders, core: list[str], share: float) -> None:
+    def __init__(self, data: Renders, often: dict[str, float]) -> None:
         noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]
         shapes = np.arange(len(noun))
         self.groups = [shapes[(noun == n) & (relation < 0)] for n in np.unique(noun[relation < 0])]
         pairs = shapes[relation >= 0]
-        weights = np.ones(len(self.groups) + bool(len(pairs)))
+        weights = [often.get(NOUNS[noun[g[0]]], 1.0) for g in self.groups]
         if len(pairs):
             self.groups.append(pairs)
-            weights[-1] = self.PAIRS
-        favoured = weights * [relation[g[0]] < 0 and NOUNS[noun[g[0]]] in core for g in self.groups]
-        self.weights = weights / weights.sum()
-        if favoured.sum():
-            self.weights = (1 - share) * self.weights + share * favoured / favoured.sum()
+            weights.append(self.PAIRS)
+        self.weights = np.array(weights) / sum(weights)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """The numbers [count] of shapes."""
@@ -213,9 +205,7 @@ def save_sheet(net: Denoiser, pca: dict[str, Tensor], tokenizer, path: Path) -> 
 
 
 def train(args: argparse.Namespace) -> None:
-    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if ranks > 1:
-        dist.init_process_group("gloo")
+    rank, ranks = processes()
     args.out.mkdir(parents=True, exist_ok=True)
     nouns = args.nouns.read_text().split() if args.nouns else sorted(FAMILIES)
     wanted = nouns if args.nouns else None
@@ -226,7 +216,7 @@ def train(args: argparse.Namespace) -> None:
     if real:
         more = load_training(args.data, range(rank, args.real_shards, ranks), nouns, real)
         data = Renders.joined([data, more])
-    shares = Shares(data, nouns[: args.core], args.core_share)
+    shares = Shares(data, {n: times for first, times in args.often for n in nouns[first:]})
     if args.bfloat16:
         nn.functional.scaled_dot_product_attention = float_attention(
             nn.functional.scaled_dot_product_attention
@@ -241,34 +231,15 @@ def train(args: argparse.Namespace) -> None:
     if ranks > 1:
         dist.barrier()
     pca = load_file(pca_file)
-    start, last = 0, args.out / "last.pt"
-    steps_of = muon_and_adam(net, args.lr, matrices_of(net))
-    ema.load_state_dict(net.state_dict())
-    if last.exists():
-        state = torch.load(last, weights_only=True)
-        net.load_state_dict(state["net"])
-        ema.load_state_dict(state["ema"])
-        for optimizer, saved in zip(steps_of, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        start = state["step"]
-    parallel = nn.parallel.DistributedDataParallel(net) if ranks > 1 else net
+    training = Training(net, ema, matrices_of(net), args, keep=0.999)
     held_out = load_training(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
     probe = Probe(held_out, pca, tokenizer, nouns)
-    stop: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    log = (args.out / "log.jsonl").open("a")
-    losses: list[float] = []
-    clock, decay_from = time.time(), int(args.steps * (1 - args.decay))
-    for step in range(start, args.steps):
+    finished = training.finished()
+    while not finished:
         # Every random number of a step comes from (seed, step, rank): resuming changes nothing.
+        step = training.step
         rng = np.random.default_rng([args.seed, step, rank])
         gen = torch.Generator().manual_seed((args.seed * 1_000_003 + step) * 16 + rank)
-        lr = args.lr * min(1.0, (step + 1) / 100)
-        if step > decay_from:  # constant, then cosine to zero: the end can be moved while running
-            lr *= 0.5 + 0.5 * math.cos(math.pi * (step - decay_from) / (args.steps - decay_from))
-        for optimizer in steps_of:
-            optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
         grid = bool((step + rank) % 8)
         rgb, captions = draw_batch(data, shares, args.batch, grid, rng)
         z = encode(rgb, pca)
@@ -279,44 +250,16 @@ def train(args: argparse.Namespace) -> None:
         t = (t * 1000).long().clamp(max=999)
         z_t, target = noised(z, t, torch.randn(z.shape, generator=gen))
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
-            v = parallel(z_t, t, token_ids(tokenizer, captions))
-        loss = (v.float() - target).square().mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        for optimizer in steps_of:
-            optimizer.step()
-        keep = min(0.999, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
-        losses.append(loss.item())
-        flag = torch.tensor(float(bool(stop)))
-        if ranks > 1:
-            dist.all_reduce(flag)
-        finished = step + 1 == args.steps or bool(flag)
-        if rank == 0 and (step + 1) % 50 == 0:
-            rate = 50 * args.batch * ranks / (time.time() - clock)
-            line = {"step": step + 1, "loss": np.mean(losses).item(), "lr": lr, "views_per_s": rate}
-            if (step + 1) % args.probe_every == 0:
-                line["probe"] = probe(ema)
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            losses, clock = [], time.time()
-        if rank == 0 and ((step + 1) % args.save_every == 0 or finished):
-            temporary = last.with_suffix(".tmp")
-            state = {
-                "net": net.state_dict(),
-                "ema": ema.state_dict(),
-                "optimizers": [o.state_dict() for o in steps_of],
-                "nouns": nouns,
-                "step": step + 1,
-                "views": (step + 1) * args.batch * ranks,
-            }
-            torch.save(state, temporary)
-            temporary.rename(last)
-            save_sheet(ema, pca, tokenizer, args.out / f"samples-{step + 1:06d}.png")
-            clock = time.time()
-        if finished:
-            break
+            v = training.forward(z_t, t, token_ids(tokenizer, captions))
+        line = training.learn((v.float() - target).square().mean())
+        if line and training.step % args.probe_every == 0:
+            line["probe"] = probe(ema)
+        if line:
+            training.log(line)
+        finished = training.finished()
+        if rank == 0 and (training.step % args.save_every == 0 or finished):
+            save_sheet(ema, pca, tokenizer, args.out / f"samples-{training.step:06d}.png")
+            training.save(nouns=nouns)
     if ranks > 1:
         dist.destroy_process_group()
 
@@ -326,22 +269,21 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path(".cache/teacher"), help="training folder")
     parser.add_argument("--data", type=Path, default=Path(".cache/world"))
     parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
-    parser.add_argument("--core", type=int, default=0, help="favour the file's first N nouns")
-    parser.add_argument("--core-share", type=float, default=0.5, help="share drawn from them alone")
+    parser.add_argument(
+        "--often",
+        type=lambda text: (int(text.split(":")[0]), float(text.split(":")[1])),
+        nargs="*",
+        default=[],
+        metavar="N:TIMES",
+        help="nouns from the file's Nth on (from 0) drawn so many times as often; the last counts",
+    )
     parser.add_argument("--init", type=Path, help="a shipped teacher to start from")
     parser.add_argument("--shards", type=int, default=56)
     parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
     parser.add_argument("--real-shards", type=int, default=14, help="pictures of them, as --shards")
-    parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--batch", type=int, default=32, help="views per process and step")
-    parser.add_argument("--lr", type=float, default=8e-4)
-    parser.add_argument(
-        "--decay", type=float, default=0.3, help="last share of steps with falling lr"
-    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--save-every", type=int, default=500)
+    add_arguments(parser, steps=20000, batch=32, lr=8e-4, decay=0.3, save=500)
     parser.add_argument("--probe-every", type=int, default=250)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,5 +1,8 @@
 """What the training scripts draw, and the steps they take."""
 
+import argparse
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,8 +18,9 @@ pytest.importorskip("tokenizers")
 
 from muon import Muon, muon_and_adam
 from teacher_networks import Denoiser, build_tokenizer
-from train_prior import batch_of
+from train_prior import SECOND, batch_of, shapes_of
 from train_teacher import Shares, matrices_of
+from training import Training
 
 
 def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
@@ -27,7 +31,7 @@ def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
     few[cars[4 * VIEWS_PER_SHAPE :]] = False  # four cars are left
     data = data.where(few)
     noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]
-    drawn = Shares(data, [], 0.0).draw(6000, np.random.default_rng(0))
+    drawn = Shares(data, {}).draw(6000, np.random.default_rng(0))
     pairs = relation[drawn] >= 0
     shares = [np.mean(~pairs & (noun[drawn] == NOUNS.index(n))) for n in ("car", "mug", "sphere")]
     others = np.unique(noun[relation < 0])
@@ -37,11 +41,13 @@ def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
     assert pairs.mean() == pytest.approx(Shares.PAIRS / total, abs=0.035)
 
 
-def test_a_share_goes_to_the_favoured():
+def test_a_noun_is_drawn_as_often_as_asked():
     data = render_shard(2, 400, 16, nouns=["car", "mug"])
-    drawn = Shares(data, ["mug"], 0.5).draw(6000, np.random.default_rng(0))
-    mugs = data.noun[::VIEWS_PER_SHAPE][drawn] == NOUNS.index("mug")
-    assert mugs.mean() > 0.5
+    drawn = Shares(data, {"mug": 2.5}).draw(6000, np.random.default_rng(0))
+    noun, single = (x[::VIEWS_PER_SHAPE][drawn] for x in (data.noun, data.relation < 0))
+    mugs, cars = (np.sum(single & (noun == NOUNS.index(n))) for n in ("mug", "car"))
+    # some 900 cars and 2200 mugs: 5 standard errors are 0.5
+    assert mugs / cars == pytest.approx(2.5, abs=0.5)
 
 
 def test_shards_of_some_nouns_hold_those():
@@ -67,6 +73,14 @@ def test_muon_steps_are_orthogonal_and_of_adams_size():
         assert values.max() < 1.3
 
 
+def test_shapes_with_a_second_colour_count_more():
+    words = torch.tensor([[1, 5, 1, 0], [2, 5, 1, 3], [1, 4, 1, 2]])
+    first, second, none = shapes_of(words, 3)
+    assert first.tolist() == [0] + [2] * SECOND
+    assert second.tolist() == [1] * SECOND
+    assert not len(none)
+
+
 def test_a_batch_of_the_prior_drops_words():
     latents, words = torch.zeros(4, 2, 3), torch.tensor([[1, 1, 1, 1]] * 2 + [[2, 2, 1, 0]] * 2)
     of_noun = [torch.tensor([0, 1]), torch.tensor([2, 3])]
@@ -85,3 +99,51 @@ def test_every_weight_of_the_teacher_is_trained_once():
     trained = [id(p) for o in steps_of for group in o.param_groups for p in group["params"]]
     assert sorted(trained) == sorted(id(p) for p in net.parameters())
     assert all(p.ndim in (2, 4) for p in steps_of[0].param_groups[0]["params"])
+
+
+@pytest.fixture(autouse=True)
+def _same_signals():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def _trained(folder: Path, steps: int, until: int) -> tuple[torch.nn.Module, Training]:
+    """A small network after `until` of `steps` steps, each on numbers of its own."""
+    torch.manual_seed(0)
+    net, mean = (
+        torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 4)) for _ in range(2)
+    )
+    args = argparse.Namespace(out=folder, steps=steps, batch=5, lr=1e-2, decay=0.5)
+    training = Training(net, mean, [net[0].weight], args, keep=0.9)
+    while not training.finished() and training.step < until:
+        x = torch.randn(5, 4, generator=torch.Generator().manual_seed(training.step))
+        training.learn((training.forward(x) - x).square().mean())
+    training.save()
+    return mean, training
+
+
+def test_training_resumed_is_training_in_one_go(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    whole, _ = _trained(tmp_path / "a", 8, 8)
+    _trained(tmp_path / "b", 8, 3)
+    resumed, training = _trained(tmp_path / "b", 8, 8)
+    assert training.step == 8
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_rate_rises_stays_and_falls(tmp_path):
+    _, training = _trained(tmp_path, 1000, 0)
+    rates = []
+    for training.step in (0, 99, 500, 750, 999):
+        rates.append(training.rate)
+    # a hundredth, then whole until half of the steps, half of it between there and the end
+    assert rates == pytest.approx([1e-4, 1e-2, 1e-2, 5e-3, 0], abs=2e-7)
+
+
+def test_a_signal_ends_training_after_a_step(tmp_path):
+    _, training = _trained(tmp_path, 8, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert training.finished()
