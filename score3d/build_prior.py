@@ -10,6 +10,7 @@ from score3d.cameras import turntable
 from score3d.config import Config, ConfigError
 from score3d.distill.weight.judge_reward import judge_reward
 from score3d.evaluate.judge import Judge
+from score3d.evaluate.two_tower import TwoTower
 from score3d.files.splats import Splats
 from score3d.files.surfels import sample_mesh, surface_points
 from score3d.prior.pull import PriorPull
@@ -24,6 +25,8 @@ SHAP_E = "shap-e:"
 PULL_POINTS = 20_000  # of the surface
 STRIDE = 7_368_787  # between the seeds of tries: particles' seeds are another stride apart
 JUDGED_VIEWS, JUDGED_COUNT, GRAY = 8, 2500, 0.8
+# Of the two-tower model's cosine next to the judge's log probabilities (docs/log.md).
+TOWER_WEIGHT = 15.0
 
 
 def _prior(config: Config) -> ShapePrior:
@@ -32,16 +35,19 @@ def _prior(config: Config) -> ShapePrior:
 
 
 def _mesh(config: Config, seed: int) -> Any:
-    """A sample, or of `prior.tries` samples the one in whose views the judge sees most of the
-    prompt (as `reward-sds` asks it). Raises PromptError, TeacherError, ConfigError."""
+    """A sample, or of `prior.tries` samples the one in whose views the judge (as `reward-sds` asks
+    it) and the two-tower model see most of the prompt. Raises PromptError, TeacherError,
+    ConfigError."""
     prior = _prior(config)
     thing = prior.understand(config.run.prompt)
     if config.prior.tries == 1:
         return prior.mesh(thing, seed, config.prior.guidance)
     # the judge names one colour: of two it would choose the sample that has least of the second
     colour = None if thing.second_colour else thing.colour
+    tower, phrase = TwoTower(), [thing.phrase()]
     try:
         reward = judge_reward(Judge(), thing.noun, colour)
+        tower.ids(phrase)
     except ValueError as error:
         raise ConfigError(f"prior.tries={config.prior.tries}: {error}") from error
     meshes, rewards, empty = [], [], None
@@ -52,8 +58,10 @@ def _mesh(config: Config, seed: int) -> Any:
             empty = error
             continue
         pictures = photograph(sample_mesh(mesh, JUDGED_COUNT), turntable(JUDGED_VIEWS, 64), GRAY)
+        rgb = torch.from_numpy(pictures).permute(0, 3, 1, 2)
         meshes.append(mesh)
-        rewards.append(float(reward(torch.from_numpy(pictures).permute(0, 3, 1, 2)).mean()))
+        alike = tower.similarity(rgb, phrase).mean()
+        rewards.append(float(reward(rgb).mean() + TOWER_WEIGHT * alike))
     if empty and not meshes:
         raise empty
     return meshes[int(np.argmax(rewards))]

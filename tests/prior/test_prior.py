@@ -218,6 +218,23 @@ class Fond:
         return SimpleNamespace(noun_probabilities=p[:, None], colour_probabilities=p[:, None])
 
 
+class Indifferent:
+    """A two-tower model to which all pictures are alike, or those that cover more."""
+
+    weight: ClassVar[float] = 0.0
+
+    def ids(self, texts):
+        return torch.zeros(len(texts), 20)
+
+    def similarity(self, rgb, texts):
+        return self.weight * ((rgb - 0.8).abs().amax(1) > 0.1).float().mean((1, 2))[:, None]
+
+
+@pytest.fixture(autouse=True)
+def _no_towers(monkeypatch):
+    monkeypatch.setattr("score3d.build_prior.TwoTower", Indifferent)
+
+
 @pytest.mark.parametrize(
     ("sign", "empty", "radius"), [(1, (), 0.4), (-1, (), 0.25), (1, (4,), 0.35)]
 )
@@ -232,6 +249,18 @@ def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius)
     assert made[0] == 5
     assert len(set(made)) == 4
     assert np.linalg.norm(means, axis=1).mean() == pytest.approx(radius, abs=0.5 * CELL)
+
+
+def test_the_two_tower_model_has_a_say(folder, monkeypatch):
+    """A judge that likes the smallest is overruled by a model that likes the largest more."""
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr(Seeded, "made", [])
+    monkeypatch.setattr(Fond, "sign", -1)
+    monkeypatch.setattr(Indifferent, "weight", 10.0)
+    config = configured(folder, "scene.start=prior", "scene.count=400", "prior.tries=4")
+    radius = np.linalg.norm(imagined(config, 5).means, axis=1).mean()
+    assert radius == pytest.approx(0.4, abs=0.5 * CELL)
 
 
 def test_a_second_colour_is_no_fault(folder, monkeypatch):
