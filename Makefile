@@ -55,7 +55,8 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher \
 	  --export $(MODELS)/teacher-instruct
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
-	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) --steps 12000
+	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) \
+	  --shards 43 --real-shards 13 --steps 15000
 
 clean:
 	rm -rf .venv runs
