@@ -46,7 +46,7 @@ class Training:
     """`net` is stepped by Muon (`matrices`) and AdamW, `mean` is its average over steps, no more
     than `keep` of it kept by each. Goes on from args.out/last.pt, whose other entries are `found`.
     Under several processes a step takes the mean of their gradients; `forward` is the network to
-    call. SIGTERM ends it after the step, with a checkpoint."""
+    call. SIGTERM ends it after the step."""
 
     def __init__(
         self,
@@ -121,11 +121,15 @@ class Training:
             print(json.dumps(line), flush=True)
 
     def finished(self) -> bool:
-        """Asked by every process after every step."""
+        """Asked by every process after every step. Once it is true signals end the process again:
+        what the script then does has no checkpoint to wait for."""
         stop = self._stop.clone()
         if self.ranks > 1:
             dist.all_reduce(stop)
-        return self.step >= self.args.steps or bool(stop)
+        done = self.step >= self.args.steps or bool(stop)
+        if done:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return done
 
     def save(self, **more: Any) -> None:
         """The checkpoint, with what else the script wants to find in it."""

@@ -145,5 +145,7 @@ def test_the_rate_rises_stays_and_falls(tmp_path):
 
 def test_a_signal_ends_training_after_a_step(tmp_path):
     _, training = _trained(tmp_path, 8, 1)
+    assert not training.finished()
     os.kill(os.getpid(), signal.SIGTERM)
     assert training.finished()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second one is not swallowed
