@@ -154,7 +154,7 @@ class PriorSection(_Section):
     """The 3D prior (`score3d.prior`), for scene.start "prior" and for a pull. weight: of what draws
     the Gaussians' centres back to the surface that it imagined, next to the loss's gradient; 0 for
     none. until: the share of the run for which it does. guidance: of the sample. tries: samples, of
-    which the judge chooses one. folder: of a prior in place of the shipped one."""
+    which judge and two-tower model choose one. folder: of a prior in place of the shipped one."""
 
     weight: float = Field(default=0.0, ge=0)
     until: float = Field(default=0.5, ge=0, le=1)

@@ -44,7 +44,7 @@ def add_arguments(
 
 class Training:
     """`net` is stepped by Muon (`matrices`) and AdamW, `mean` is its average over steps, no more
-    than `keep` of it kept by each. Goes on from args.out/last.pt, whose other entries are `found`.
+    than `keep` of it kept by each. Goes on from args.out/last.pt, if there is one.
     Under several processes a step takes the mean of their gradients; `forward` is the network to
     call. SIGTERM ends it after the step."""
 
