@@ -47,9 +47,10 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/train_teacher.py --out $(MODELS)/training-teacher $(TRAIN) --shards 28 --real-shards 10 \
 	  --batch 64 --steps 40000
 	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
-	$(BIN)/python scripts/train_judge.py --export $(MODELS)/judge $(TRAIN) --real-shards 10 --shards 28 --steps 8000
-	$(BIN)/python scripts/train_judge.py --export $(MODELS)/second-judge $(TRAIN) --network attention \
-	  --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 19000
+	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-judge --export $(MODELS)/judge $(TRAIN) \
+	  --real-shards 10 --shards 28 --steps 8000
+	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-second-judge --export $(MODELS)/second-judge $(TRAIN) \
+	  --network attention --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 19000
 	$(BIN)/python scripts/train_two_tower.py --export $(MODELS)/two-tower $(TRAIN) --steps 5000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher --steps 8000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher \

@@ -5,7 +5,10 @@
 
 The second judge has another network and other pictures:
 
-    python scripts/train_judge.py --network attention --first-shard 30000 --seed 2 --lr 1e-3 ...
+    python scripts/train_judge.py --network attention --first-shard 30000 --seed 2 --lr 1e-3 \\
+        --out .cache/second-judge --export assets/second-judge
+
+Resumable: the same command goes on from the last checkpoint in --out, and `--steps` may have grown.
 
 Augmentation (blur, noise, shifts, contrast) makes it look past the difference between a crisp
 render and a soft scene of Gaussians. The azimuth head learns only from nouns that have one.
@@ -16,14 +19,14 @@ the held-out models are tested on too.
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from train_teacher import Shares, float_attention
+from train_teacher import Shares
+from training import Training, add_arguments
 
 from score3d.evaluate.judge import Judge
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
@@ -125,7 +128,7 @@ def start_from(net: nn.Module, folder: Path, nouns: list[str]) -> None:
     net.load_state_dict(state)
 
 
-def export(net: nn.Module, nouns: list[str], steps: int, args: argparse.Namespace) -> None:
+def export(net: nn.Module, nouns: list[str], args: argparse.Namespace) -> None:
     args.export.mkdir(parents=True, exist_ok=True)
     weights = {
         k: (v.half() if v.is_floating_point() else v).contiguous()
@@ -137,10 +140,67 @@ def export(net: nn.Module, nouns: list[str], steps: int, args: argparse.Namespac
         "nouns": nouns,
         "colours": COLOUR_NAMES,
         "materials": list(MATERIALS),
-        "steps": steps,
+        "steps": args.first_step + args.steps,
         "batch": args.batch,
     }
     (args.export / "judge.json").write_text(json.dumps(labels, indent=2) + "\n")
+
+
+def matrices_of(net: nn.Module) -> list[nn.Parameter]:
+    """What Muon trains: neither the first convolution, nor what is learned of places and
+    questions, nor the answers."""
+    ends = ("stem.0.down", "trunk.0.down", "position", "queries", "head")
+    return [p for k, p in net.named_parameters() if p.ndim > 1 and not any(e in k for e in ends)]
+
+
+def train(args: argparse.Namespace, nouns: list[str], real: RealModels | None) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    data, truths = load_single(
+        args.data, range(args.first_shard, args.first_shard + args.shards), nouns,
+        real, args.real_shards if real else 0,
+    )  # fmt: skip
+    shares = Shares(data, {})
+    torch.manual_seed(args.seed)
+    net, mean = (
+        NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS)) for _ in range(2)
+    )
+    net.to(memory_format=torch.channels_last)
+    if args.init:
+        start_from(net, args.init, nouns)
+    training = Training(net, mean, matrices_of(net), args, keep=0.998)
+    has_front = torch.tensor([n not in SYMMETRIC for n in nouns])
+
+    def entropy(answers: Tensor, truth: np.ndarray) -> Tensor:
+        """Of names; -1 is one that a picture has not."""
+        return nn.functional.cross_entropy(
+            answers, torch.from_numpy(truth), label_smoothing=0.05, ignore_index=-1
+        )
+
+    finished = training.finished()
+    while not finished:
+        # Every random number of a step comes from (seed, step): resuming changes nothing.
+        step = args.first_step + training.step
+        rng, g = np.random.default_rng([args.seed, step]), torch.Generator().manual_seed(step)
+        shapes = shares.draw(args.batch, rng)
+        index = VIEWS_PER_SHAPE * shapes + rng.integers(VIEWS_PER_SHAPE, size=args.batch)
+        rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
+        noun, colour, material, azimuth = net(augment(rgb, g))
+        bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
+        front = has_front[torch.from_numpy(truths[index])]
+        loss = entropy(noun, truths[index]) + entropy(colour, data.colour[index])
+        loss = loss + 0.5 * entropy(material, data.material[index])
+        loss = loss + 0.5 * nn.functional.cross_entropy(azimuth[front], bins[front])
+        line = training.learn(loss)
+        if line:
+            training.log(line)
+        finished = training.finished()
+        if training.step % args.save_every == 0 or finished:
+            training.save()
+    if training.step < args.steps:  # stopped on the way: nothing is to be exported yet
+        raise SystemExit
+    for ours, theirs in zip(mean.buffers(), net.buffers(), strict=True):
+        ours.copy_(theirs)  # statistics of batches, which are means already
+    export(mean, nouns, args)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -151,63 +211,7 @@ def main(args: argparse.Namespace) -> None:
     if args.test_only:
         nouns = Judge(args.export).nouns
     else:
-        data, truths = load_single(
-            args.data, range(args.first_shard, args.first_shard + args.shards), nouns,
-            real, args.real_shards if real else 0,
-        )  # fmt: skip
-        shares = Shares(data, {})
-        torch.manual_seed(args.seed)
-        net = NETWORKS[args.network](len(nouns), len(COLOUR_NAMES), len(MATERIALS))
-        net = net.to(memory_format=torch.channels_last)
-        if args.init:
-            start_from(net, args.init, nouns)
-        if args.bfloat16:
-            nn.functional.scaled_dot_product_attention = float_attention(
-                nn.functional.scaled_dot_product_attention
-            )
-        optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
-        has_front = torch.tensor([n not in SYMMETRIC for n in nouns])
-        clock = time.time()
-        for step in range(args.steps):
-            rng = np.random.default_rng([args.seed, args.first_step + step])
-            g = torch.Generator().manual_seed(args.first_step + step)
-            shapes = shares.draw(args.batch, rng)
-            index = VIEWS_PER_SHAPE * shapes + rng.integers(VIEWS_PER_SHAPE, size=args.batch)
-            rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-            with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
-                noun, colour, material, azimuth = (a.float() for a in net(augment(rgb, g)))
-            truth = torch.from_numpy(truths[index])
-            bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
-            front = has_front[truth]
-            loss = nn.functional.cross_entropy(noun, truth, label_smoothing=0.05)
-            loss = loss + nn.functional.cross_entropy(
-                colour,
-                torch.from_numpy(data.colour[index]),
-                label_smoothing=0.05,
-                ignore_index=-1,
-            )
-            loss = loss + 0.5 * nn.functional.cross_entropy(
-                material,
-                torch.from_numpy(data.material[index]),
-                label_smoothing=0.05,
-                ignore_index=-1,
-            )
-            loss = loss + 0.5 * nn.functional.cross_entropy(azimuth[front], bins[front])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if (step + 1) % 200 == 0:
-                rate = 200 * args.batch / (time.time() - clock)
-                clock = time.time()
-                accuracy = float((noun.argmax(1) == truth).float().mean())
-                print(
-                    f"step {step + 1} loss {loss.item():.3f} noun {accuracy:.2f} {rate:.0f}/s",
-                    flush=True,
-                )
-            if (step + 1) % 500 == 0 or step + 1 == args.steps:
-                export(net, nouns, args.first_step + step + 1, args)
+        train(args, nouns, real)
     held_out, _ = load_single(args.data, range(HELD_OUT, HELD_OUT + 1), nouns)
     print(json.dumps(test(args.export, held_out), indent=2))
     if real:
@@ -219,21 +223,18 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(".cache/world"))
+    parser.add_argument("--out", type=Path, default=Path(".cache/judge"), help="training folder")
     parser.add_argument("--export", type=Path, default=Path("assets/judge"))
     parser.add_argument("--nouns", type=Path, help="a file of the nouns to learn (default: all)")
     parser.add_argument("--real", type=Path, help="a folder of real models to learn from too")
     parser.add_argument("--real-shards", type=int, default=14, help="pictures of them, as --shards")
     parser.add_argument("--network", choices=sorted(NETWORKS), default="convolutional")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--first-shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=56)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", type=Path, help="a judge of the same network to train on")
     parser.add_argument("--first-step", type=int, default=0, help="how far that one had come")
-    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
-    parser.add_argument("--threads", type=int, default=1)
+    add_arguments(parser, steps=5000, batch=64, lr=3e-3, decay=0.6, save=500)
     parser.add_argument("--test-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

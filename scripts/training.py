@@ -1,4 +1,4 @@
-"""What the training scripts of networks that denoise share: a step, its rate, and resuming.
+"""What the training scripts of several networks share: a step, its rate, and resuming.
 
 Each script draws its batches and computes its loss.
 """

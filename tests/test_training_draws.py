@@ -16,6 +16,7 @@ from score3d.world.nouns import NOUNS
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 pytest.importorskip("tokenizers")
 
+import train_judge
 from muon import Muon, muon_and_adam
 from teacher_networks import Denoiser, build_tokenizer
 from train_prior import SECOND, batch_of, shapes_of
@@ -93,9 +94,15 @@ def test_a_batch_of_the_prior_drops_words():
     )
 
 
-def test_every_weight_of_the_teacher_is_trained_once():
-    net = Denoiser(build_tokenizer())
-    steps_of = muon_and_adam(net, 1e-3, matrices_of(net))
+@pytest.mark.parametrize("network", ["teacher", *train_judge.NETWORKS])
+def test_every_weight_is_trained_once(network):
+    if network == "teacher":
+        net = Denoiser(build_tokenizer())
+        matrices = matrices_of(net)
+    else:
+        net = train_judge.NETWORKS[network](7, 5, 3)
+        matrices = train_judge.matrices_of(net)
+    steps_of = muon_and_adam(net, 1e-3, matrices)
     trained = [id(p) for o in steps_of for group in o.param_groups for p in group["params"]]
     assert sorted(trained) == sorted(id(p) for p in net.parameters())
     assert all(p.ndim in (2, 4) for p in steps_of[0].param_groups[0]["params"])
