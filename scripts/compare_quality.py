@@ -2,7 +2,8 @@
 
     python scripts/compare_quality.py one-stage.json gsgen.json --results docs/results/gsgen
 
-Only prompts and seeds that both have. 95 % intervals by bootstrap over runs.
+Only prompts and seeds that both have. 95 % intervals by bootstrap over prompts: two seeds of one
+are not independent.
 """
 
 import argparse
@@ -30,16 +31,21 @@ def compare(first: dict, second: dict) -> list[dict]:
     better: "first", "second", or "" where the interval holds zero or neither is."""
     out = []
     for name, more in FIGURES.items():
-        pairs = [(first[k].get(name), second[k].get(name)) for k in first if k in second]
-        values = np.array([p for p in pairs if None not in p], dtype=float)
-        if len(values) < 2:
+        of_prompt: dict[str, list[tuple[float, float]]] = {}
+        for key in first:
+            pair = (first[key].get(name), second.get(key, {}).get(name))
+            if None not in pair:
+                of_prompt.setdefault(key[0], []).append(pair)
+        if len(of_prompt) < 2:
             continue
-        found = paired(values, ("first", "second"))
+        means = np.array([np.mean(np.array(v, float), 0) for v in of_prompt.values()])
+        found = paired(means, ("first", "second"))
+        runs = sum(map(len, of_prompt.values()))
         low, high = found["difference"]["interval"]
         better = ""
         if more is not None and (low > 0 or high < 0):
             better = "second" if (low > 0) == more else "first"
-        out.append({"figure": name, "runs": len(values), "first": found["first"]["mean"],
+        out.append({"figure": name, "runs": runs, "first": found["first"]["mean"],
                     "second": found["second"]["mean"], "difference": found["difference"]["mean"],
                     "interval": [low, high], "better": better})  # fmt: skip
     return out

@@ -12,7 +12,7 @@ from compare_quality import compare, page
 
 def rows(iou, chamfer):
     return {
-        ("a cube", s): {"iou": i, "chamfer": c, "right": True}
+        (f"a cube {s}", 0): {"iou": i, "chamfer": c, "right": True}
         for s, (i, c) in enumerate(zip(iou, chamfer, strict=True))
     }
 
@@ -29,6 +29,18 @@ def test_better_is_only_what_the_whole_interval_says():
     assert "| iou | 3 | a | b | +0.100 |".replace("| a | b", "| 0.600 | 0.700") in page(
         list(found.values()), ("a", "b"), []
     )
+
+
+def test_seeds_of_one_prompt_count_as_one():
+    gains = [0.1, -0.05, 0.2, 0.04]
+    once = (
+        {(f"thing {k}", 0): {"iou": 0.5} for k in range(4)},
+        {(f"thing {k}", 0): {"iou": 0.5 + g} for k, g in enumerate(gains)},
+    )
+    often = [{(p, s): r for (p, _), r in rows.items() for s in range(5)} for rows in once]
+    (one,), (many,) = compare(*once), compare(*often)
+    assert (one["runs"], many["runs"]) == (4, 20)
+    assert many["interval"] == pytest.approx(one["interval"])
 
 
 def test_less_is_better_where_it_is():

@@ -32,7 +32,7 @@ MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply", ".off")
 
 COUNT = 6000
 OPACITY = 0.95
-WIDTH = 0.75  # standard deviation in the surface, in mean distances of neighbours
+WIDTH = 0.5  # standard deviation in the surface, in mean distances of neighbours
 FLATNESS = 0.2  # standard deviation along the normal, over that
 
 
