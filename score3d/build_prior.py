@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from score3d.cameras import turntable
 from score3d.config import Config, ConfigError
@@ -27,6 +28,7 @@ STRIDE = 7_368_787  # between the seeds of tries: particles' seeds are another s
 JUDGED_VIEWS, JUDGED_COUNT, GRAY = 8, 2500, 0.8
 # Of the two-tower model's cosine next to the judge's log probabilities (docs/log.md).
 TOWER_WEIGHT = 15.0
+SURE = 0.5
 
 
 def _prior(config: Config) -> ShapePrior:
@@ -34,50 +36,71 @@ def _prior(config: Config) -> ShapePrior:
     return ShapePrior(Path(folder) if folder else resource("assets", "prior"))
 
 
-def _mesh(config: Config, seed: int) -> Any:
+def _mesh(config: Config, seed: int) -> tuple[Any, float]:
     """A sample, or of `prior.tries` samples the one in whose views the judge (as `reward-sds` asks
-    it) and the two-tower model see most of the prompt. Raises PromptError, TeacherError,
-    ConfigError."""
-    prior = _prior(config)
+    it) and the two-tower model see most of the prompt, and the probability, over views, that the
+    judge gives its noun; 1 where nobody asks. Raises PromptError, TeacherError, ConfigError."""
+    prior, tries = _prior(config), config.prior.tries
     thing = prior.understand(config.run.prompt)
-    if config.prior.tries == 1:
-        return prior.mesh(thing, seed, config.prior.guidance)
+    if tries == 1 and config.prior.unsure == 1:
+        return prior.mesh(thing, seed, config.prior.guidance), 1.0
+    judge = Judge()
+    if tries == 1:
+        mesh = prior.mesh(thing, seed, config.prior.guidance)
+        return mesh, _sureness(judge, thing.noun, _views(mesh))
     # the judge names one colour: of two it would choose the sample that has least of the second
     colour = None if thing.second_colour else thing.colour
     tower, phrase = TwoTower(), [thing.phrase()]
     try:
-        reward = judge_reward(Judge(), thing.noun, colour)
+        reward = judge_reward(judge, thing.noun, colour)
         tower.ids(phrase)
     except ValueError as error:
-        raise ConfigError(f"prior.tries={config.prior.tries}: {error}") from error
-    meshes, rewards, empty = [], [], None
-    for k in range(config.prior.tries):
+        raise ConfigError(f"prior.tries={tries}: {error}") from error
+    meshes, rewards, sure, empty = [], [], [], None
+    for k in range(tries):
         try:
             mesh = prior.mesh(thing, seed + STRIDE * k, config.prior.guidance)
         except TeacherError as error:
             empty = error
             continue
-        pictures = photograph(sample_mesh(mesh, JUDGED_COUNT), turntable(JUDGED_VIEWS, 64), GRAY)
-        rgb = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+        rgb = _views(mesh)
         meshes.append(mesh)
         alike = tower.similarity(rgb, phrase).mean()
         rewards.append(float(reward(rgb).mean() + TOWER_WEIGHT * alike))
+        sure.append(_sureness(judge, thing.noun, rgb))
     if empty and not meshes:
         raise empty
-    return meshes[int(np.argmax(rewards))]
+    best = int(np.argmax(rewards))
+    return meshes[best], sure[best]
 
 
-def imagined(config: Config, seed: int) -> Splats | None:
+def _views(mesh: Any) -> Tensor:
+    """Pictures [V,3,64,64] in [0,1] from all around."""
+    pictures = photograph(sample_mesh(mesh, JUDGED_COUNT), turntable(JUDGED_VIEWS, 64), GRAY)
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+
+
+def _sureness(judge: Judge, noun: str, rgb: Tensor) -> float:
+    """The mean probability of `noun`; none of what the judge does not know."""
+    if noun not in judge.nouns:
+        return 0.0
+    return float(judge(rgb).noun_probabilities[:, judge.nouns.index(noun)].mean())
+
+
+def imagined(config: Config, seed: int) -> tuple[Splats, bool] | None:
     """Gaussians where a 3D model puts the prompt's object, for scene.start "prior" (the shipped
-    one) and "shap-e:FOLDER" (a checkpoint in diffusers layout); None for any other. Raises
-    PromptError, TeacherError, ConfigError."""
+    one) and "shap-e:FOLDER" (a checkpoint in diffusers layout), and whether that shape is to be
+    trusted (`prior.unsure`); None for any other start. Raises PromptError, TeacherError,
+    ConfigError."""
     s = config.scene
     if s.start == "prior":
-        return sample_mesh(_mesh(config, seed), s.count, seed)
+        mesh, sure = _mesh(config, seed)
+        return sample_mesh(mesh, s.count, seed), sure >= SURE
     if s.start.startswith(SHAP_E):
         from score3d.prior.shap_e import shap_e_mesh
 
-        return sample_mesh(shap_e_mesh(s.start[len(SHAP_E) :], config.run.prompt, seed), s.count)
+        mesh = shap_e_mesh(s.start[len(SHAP_E) :], config.run.prompt, seed)
+        return sample_mesh(mesh, s.count), True
     return None
 
 
@@ -86,5 +109,5 @@ def prior_pull(config: Config, seed: int) -> PriorPull | None:
     p = config.prior
     if not p.weight or not p.until:
         return None
-    points = surface_points(_mesh(config, seed), PULL_POINTS)[0]
+    points = surface_points(_mesh(config, seed)[0], PULL_POINTS)[0]
     return PriorPull(points, p.weight, round(p.until * config.run.steps))

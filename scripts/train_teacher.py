@@ -74,7 +74,7 @@ class Shares:
     """Shapes drawn noun by noun, so that a noun of few models is seen as often as the others;
     those of `often` so many times as often, and pairs as often as PAIRS nouns."""
 
-    PAIRS = 24
+    PAIRS = 12
 
     def __init__(self, data: Renders, often: dict[str, float]) -> None:
         noun, relation = data.noun[::VIEWS_PER_SHAPE], data.relation[::VIEWS_PER_SHAPE]

@@ -20,7 +20,7 @@ def imagined_with(config: Config, start: Splats) -> Splats:
     found = build.imagined(config, config.run.seed)
     assert found is not None
     rows = np.resize(np.arange(len(found)), len(start))
-    found = found.select(rows)
+    found = found[0].select(rows)
     sh = np.zeros_like(start.sh)
     sh[:, :1] = found.sh
     return replace(found, sh=sh)

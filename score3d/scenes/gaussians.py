@@ -55,6 +55,11 @@ class GaussianOptions:
     scale_weight: float = 0.0
     lift_black: bool = False
 
+    def moving(self, times: float) -> "GaussianOptions":
+        """The same with `times` the learning rates of what makes shapes; colours keep theirs."""
+        names = ("lr_means", "lr_means_end", "lr_scales", "lr_quats", "lr_opacities")
+        return replace(self, **{name: times * getattr(self, name) for name in names})
+
     def around(self, splats: Splats) -> "GaussianOptions":
         """The same with the degree of `splats`, and bounds that touch nothing of them."""
         low, high = (math.exp(float(f(splats.log_scales))) for f in (np.min, np.max))
