@@ -180,11 +180,12 @@ def test_a_scene_begins_with_a_sample_and_is_drawn_back_to_it(folder, monkeypatc
     config = configured(
         folder, "scene.start=prior", "scene.count=400", "prior.weight=1.0", "scene.adapt=none"
     )
-    splats = imagined(config, 5)
+    splats, sure = imagined(config, 5)
+    assert sure  # nobody is asked
     radii = np.linalg.norm(splats.means, axis=1)
     assert 300 <= len(splats) <= 400
     assert np.abs(radii - 0.3).max() < 0.5 * CELL
-    assert splats.means.tobytes() == imagined(config, 5).means.tobytes()
+    assert splats.means.tobytes() == imagined(config, 5)[0].means.tobytes()
     scene = build.build_scene(config, torch.device("cpu"))
     with torch.no_grad():
         scene.params["means"] *= 1.5
@@ -245,7 +246,7 @@ def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius)
     monkeypatch.setattr(Seeded, "empty", empty)
     monkeypatch.setattr(Fond, "sign", sign)
     config = configured(folder, "scene.start=prior", "scene.count=400", "prior.tries=4")
-    means = imagined(config, 5).means
+    means = imagined(config, 5)[0].means
     assert made[0] == 5
     assert len(set(made)) == 4
     assert np.linalg.norm(means, axis=1).mean() == pytest.approx(radius, abs=0.5 * CELL)
@@ -259,8 +260,30 @@ def test_the_two_tower_model_has_a_say(folder, monkeypatch):
     monkeypatch.setattr(Fond, "sign", -1)
     monkeypatch.setattr(Indifferent, "weight", 10.0)
     config = configured(folder, "scene.start=prior", "scene.count=400", "prior.tries=4")
-    radius = np.linalg.norm(imagined(config, 5).means, axis=1).mean()
+    radius = np.linalg.norm(imagined(config, 5)[0].means, axis=1).mean()
     assert radius == pytest.approx(0.4, abs=0.5 * CELL)
+
+
+@pytest.mark.parametrize(
+    ("tries", "sign", "nouns", "times"),
+    [(1, -1, None, 1), (3, -1, None, 1), (1, 1, None, 5), (3, 1, None, 5), (1, -1, ["cat"], 5)],
+)
+def test_shapes_that_the_judge_does_not_know_move_more(
+    folder, monkeypatch, tries, sign, nouns, times
+):
+    """A ball that the judge takes for a mushroom (it covers less than 0.3 of a picture), one that
+    it does not, and a judge who knows no mushrooms."""
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr(Seeded, "made", [])
+    monkeypatch.setattr(Fond, "sign", sign)
+    monkeypatch.setattr(Fond, "nouns", nouns or Fond.nouns)
+    chosen = ("scene.start=prior", "scene.count=400", f"prior.tries={tries}", "prior.unsure=5")
+    config = configured(folder, *chosen)
+    options, plain = build.SCENES["gaussians"](config, "cpu", 5, None).options, config.scene
+    for name in ("lr_means", "lr_means_end", "lr_scales", "lr_quats", "lr_opacities"):
+        assert getattr(options, name) == pytest.approx(times * getattr(plain, name))
+    assert options.lr_sh == plain.lr_sh
 
 
 def test_a_second_colour_is_no_fault(folder, monkeypatch):

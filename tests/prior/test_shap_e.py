@@ -83,7 +83,7 @@ def test_a_mesh_stands_on_y_in_a_ball(checkpoint, monkeypatch):
     options = {"run": {"prompt": "a mushroom"}}
     config = load_config("draft", None, [f"scene.start=shap-e:{checkpoint}"], options)
     monkeypatch.setattr("score3d.prior.shap_e.shap_e_mesh", lambda *a: mesh)
-    assert len(imagined(config, 0)) > 500
+    assert len(imagined(config, 0)[0]) > 500
 
 
 def test_an_empty_mesh_and_a_damaged_checkpoint_are_one_line(checkpoint, monkeypatch):
