@@ -127,11 +127,8 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
 def _gaussians(config: Config, device: torch.device, seed: int, teacher: Any) -> Scene:
     options = _gaussian_options(config)
     begin = imagined(config, seed)
-    if begin:
-        splats, sure = begin
-        options = options if sure else options.moving(config.prior.unsure)
-    else:
-        splats = starting_splats(config.scene.start, config.scene.count)
+    splats, sure = begin or (starting_splats(config.scene.start, config.scene.count), True)
+    options = options if sure else options.moving(config.prior.unsure)
     if splats is not None:
         options = replace(options, sh_degree=splats.sh_degree)
     pull = prior_pull(config, seed)
