@@ -28,7 +28,7 @@ STRIDE = 7_368_787  # between the seeds of tries: particles' seeds are another s
 JUDGED_VIEWS, JUDGED_COUNT, GRAY = 8, 2500, 0.8
 # Of the two-tower model's cosine next to the judge's log probabilities (docs/log.md).
 TOWER_WEIGHT = 15.0
-SURE = 0.5
+SURE = 0.5  # of the judge's probability; set after a look at six prompts (docs/log.md)
 
 
 def _prior(config: Config) -> ShapePrior:
@@ -56,7 +56,7 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
         tower.ids(phrase)
     except ValueError as error:
         raise ConfigError(f"prior.tries={tries}: {error}") from error
-    meshes, rewards, sure, empty = [], [], [], None
+    meshes, views, rewards, empty = [], [], [], None
     for k in range(tries):
         try:
             mesh = prior.mesh(thing, seed + STRIDE * k, config.prior.guidance)
@@ -65,13 +65,13 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
             continue
         rgb = _views(mesh)
         meshes.append(mesh)
+        views.append(rgb)
         alike = tower.similarity(rgb, phrase).mean()
         rewards.append(float(reward(rgb).mean() + TOWER_WEIGHT * alike))
-        sure.append(_sureness(judge, thing.noun, rgb))
     if empty and not meshes:
         raise empty
     best = int(np.argmax(rewards))
-    return meshes[best], sure[best]
+    return meshes[best], _sureness(judge, thing.noun, views[best])
 
 
 def _views(mesh: Any) -> Tensor:
