@@ -58,6 +58,7 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
 	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) \
 	  --shards 43 --real-shards 13 --steps 15000
+	$(BIN)/python scripts/train_detail.py --out $(MODELS)/training-detail --prior $(MODELS)/prior --real .cache/real-models
 
 clean:
 	rm -rf .venv runs

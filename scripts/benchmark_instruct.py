@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from render_pairs import CORE, teacher_nouns
 from torch import Tensor, nn
 
+from score3d.edit.where import DRAWS, TIMES
 from score3d.evaluate.edits import outside_psnr
 from score3d.evaluate.judge import Judge, measuring_judge
 from score3d.evaluate.verdict import score_views
@@ -35,6 +36,9 @@ from score3d.resources import resource
 from score3d.teachers.grid import tile, untile
 from score3d.world.edits import EDITS, Edit, instruction, sample_edit
 
+# Of the 99th percentile of a relevance map: below the first nothing may change, from the second on
+# everything. Lower than where.py has them: the twin's guidance is to be heard (docs/log.md).
+LEAST, WHOLE = 0.02, 0.12
 JUDGED = ("colour", "material", "noun")
 
 
@@ -107,12 +111,51 @@ def noised_to_first(
     pictures: Tensor,
     steps: int,
     g: torch.Generator,
-) -> Tensor:
-    """Latents of pictures [B,3,H,W] in [0,1] at the first of `steps` times."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents of pictures [B,3,H,W] in [0,1], noise, and both at the first of `steps` times."""
     z = pipeline.vae.encode(2 * pictures - 1).latents * pipeline.vae.config.scaling_factor
     pipeline.scheduler.set_timesteps(steps)
     noise = torch.randn(z.shape, generator=g)
-    return pipeline.scheduler.add_noise(z, noise, pipeline.scheduler.timesteps[:1])
+    return z, noise, pipeline.scheduler.add_noise(z, noise, pipeline.scheduler.timesteps[:1])
+
+
+@torch.no_grad()
+def asked_about(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+    texts: list[str],
+    pictures: Tensor,
+    g: torch.Generator,
+) -> Tensor:
+    """How much each latent of pictures [B,3,H,W] in [0,1] may change, [B,1,h,w] in [0,1]: the
+    relevance map of Watch Your Steps (Mirzaei et al. 2023, arXiv 2308.08947), soft and of several
+    draws as `score3d/edit/where.py` has it for the edits of scenes and pictures."""
+    image = pipeline.vae.encode(2 * pictures - 1).latents
+    z = image * pipeline.vae.config.scaling_factor
+    told, free, _ = pipeline._encode_prompt(texts, "cpu", 1, True).chunk(3)
+    gap = torch.zeros_like(z[:, :1])
+    for time in torch.linspace(*TIMES, DRAWS):
+        t = (time * pipeline.scheduler.config.num_train_timesteps).long().expand(len(z))
+        noisy = pipeline.scheduler.add_noise(z, torch.randn(z.shape, generator=g), t)
+        shown = torch.cat([noisy, image], 1)
+        goal, now = (pipeline.unet(shown, t, e).sample for e in (told, free))
+        gap += (goal - now).abs().mean(1, keepdim=True)
+    top = torch.quantile(gap.flatten(1), 0.99, dim=1).clamp(min=1e-12)
+    return ((gap / top[:, None, None, None] - LEAST) / (WHOLE - LEAST)).clamp(0, 1)
+
+
+class Keeping:
+    """Called after each step of a pipeline: where nothing was asked about latents are those of the
+    pictures, under the noise of that time."""
+
+    def __init__(self, pictures: Tensor, first: Tensor, may: Tensor) -> None:
+        self.pictures, self.first, self.may = pictures, first, may
+
+    def __call__(self, pipeline, step: int, t, given: dict) -> dict:
+        left = pipeline.scheduler.timesteps[step + 1 :]
+        kept = self.pictures
+        if len(left):
+            kept = pipeline.scheduler.add_noise(kept, self.first, left[:1])
+        return {"latents": self.may * given["latents"] + (1 - self.may) * kept}
 
 
 def views_of(pictures: Tensor) -> NDArray[np.float32]:
@@ -141,13 +184,16 @@ def main(args: argparse.Namespace) -> None:
         texts = [instruction(e.kind, e.noun, e.value, rng) for e in some]
         before = grids(some)
         g = torch.Generator().manual_seed(args.seed * 100_003 + start)
+        z, noise, first = noised_to_first(pipeline, before, args.steps, g)
+        may = asked_about(pipeline, texts, before, g) if args.keep else torch.ones(())
         out = pipeline(
             texts,
             image=before,
             num_inference_steps=args.steps,
             guidance_scale=args.guidance,
             image_guidance_scale=args.image_guidance,
-            latents=noised_to_first(pipeline, before, args.steps, g),
+            latents=first,
+            callback_on_step_end=Keeping(z, noise, may),
             output_type="pt",
         ).images
         with torch.no_grad():
@@ -213,6 +259,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=4.0, help="of the text")
     parser.add_argument("--image-guidance", type=float, default=1.5)
+    parser.add_argument("--keep", action="store_true", help="what was not asked about")
     parser.add_argument("--seed", type=int, default=771)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sheet", type=Path)

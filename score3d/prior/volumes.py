@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from score3d.prior.cubes import Cubes
+from score3d.prior.detail import VolumeDetail
 from score3d.prior.network import VolumeDenoiser
 from score3d.schedule import NoiseSchedule
 from score3d.teachers.base import PromptError, TeacherError
 from score3d.teachers.embedded import Thing, load_world
-from score3d.world.volumes import BOUND, CELL, SIDE, SURFACE
+from score3d.world.volumes import BOUND, SURFACE
 
 __all__ = ["ShapePrior"]
 
@@ -40,6 +41,7 @@ class ShapePrior:
             self.materials: list[str] = about["materials"]
             weights = load_file(folder / "prior.safetensors")
             parts = (weights.pop(k) for k in ("basis", "scale", "kept"))
+            detail = {k: weights.pop(k).float() for k in list(weights) if k.startswith("detail.")}
             self.cubes = Cubes(about["patch"], *parts)
             known = len(self.nouns), len(self.colours), len(self.materials), len(self.colours)
             self.net = VolumeDenoiser(
@@ -48,6 +50,11 @@ class ShapePrior:
             self.net.load_state_dict(
                 {k.removeprefix("net."): v.float() for k, v in weights.items()}
             )
+            self.detail = VolumeDetail(len(self.nouns)) if detail else None
+            if self.detail:
+                self.detail.load_state_dict(
+                    {k.removeprefix("detail."): v for k, v in detail.items()}
+                )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).split("\n")[0][:200]
             raise TeacherError(
@@ -55,7 +62,8 @@ class ShapePrior:
                 "makes one, and --set prior.folder=FOLDER names it"
             ) from error
         self.device = torch.device(device)
-        self.net.eval().requires_grad_(False).to(self.device)
+        for net in filter(None, (self.net, self.detail)):
+            net.eval().requires_grad_(False).to(self.device)
         self.schedule = NoiseSchedule.scaled_linear()
 
     def understand(self, prompt: str) -> Thing:
@@ -112,7 +120,27 @@ class ShapePrior:
     def mesh(self, thing: Thing, seed: int = 0, guidance: float = 3.0) -> Any:
         """A sample as a trimesh.Trimesh with colours on its corners, +y up and facing +z. Raises
         TeacherError for an empty sample."""
-        return mesh_of(self.sample(thing, seed, guidance=guidance))
+        return mesh_of(self.detailed(self.sample(thing, seed, guidance=guidance), thing.noun))
+
+    @torch.no_grad()
+    def detailed(self, volume: NDArray[np.float32], noun: str) -> NDArray[np.float32]:
+        """A volume [4,S,S,S] with cells of half the side, [4,2S,2S,2S], as the shape's noun lets
+        expect; itself, if the folder has no detail."""
+        if not self.detail:
+            return volume
+        # what is empty stays empty
+        filled = np.argwhere(volume[0] > 0.1)
+        if not len(filled):
+            return volume
+        low = np.maximum(filled.min(0) - 2, 0)
+        high = np.minimum(low + -(-(filled.max(0) + 3 - low) // 4) * 4, len(volume[0]))
+        low = high - (high - low + 3) // 4 * 4
+        part = volume[:, *(slice(a, b) for a, b in zip(low, high, strict=True))]
+        word = torch.tensor([1 + self.nouns.index(noun)], device=self.device)
+        made = self.detail(torch.from_numpy(part)[None].to(self.device), word)[0].cpu().numpy()
+        fine = np.zeros((4, *(2 * n for n in volume.shape[1:])), np.float32)
+        fine[:, *(slice(2 * a, 2 * b) for a, b in zip(low, high, strict=True))] = made
+        return fine
 
 
 def mesh_of(volume: NDArray[np.float32]) -> Any:
@@ -126,13 +154,14 @@ def mesh_of(volume: NDArray[np.float32]) -> Any:
     if not full.max() > SURFACE:
         raise TeacherError("the 3D prior made an empty shape; try another --seed")
     vertices, faces, _, _ = marching_cubes(full, SURFACE, gradient_direction="ascent")
-    near = np.clip(vertices - 1, 0, SIDE - 1).T
+    side = len(volume[0])
+    near = np.clip(vertices - 1, 0, side - 1).T
     # colours fade to 0 a cell away from the surface; what has one there is divided by its share
     share = map_coordinates(_coloured(volume), near, order=1)
     rgb = np.stack([map_coordinates(c, near, order=1) for c in volume[1:]], 1)
     rgb = np.clip(rgb / np.maximum(share, 0.2)[:, None] + 0.5, 0, 1)
     tones = np.round(rgb * 255).astype(np.uint8)
-    at = (vertices - 0.5) * CELL - BOUND
+    at = (vertices - 0.5) * (2 * BOUND / side) - BOUND
     return trimesh.Trimesh(at, faces, vertex_colors=tones, process=False)
 
 

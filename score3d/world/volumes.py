@@ -19,20 +19,20 @@ from score3d.world.shapes import Shape
 __all__ = ["BOUND", "CELL", "SIDE", "SURFACE", "volume_of"]
 
 SIDE, BOUND = 36, 0.56  # cells a side of the cube [-BOUND, BOUND]^3; shapes reach 0.55
-VIEWS, SIZE = 26, 96
+VIEWS, SIZE = 26, 96  # of SIDE cells; as many more pixels as there are more cells
 FINE = 2  # cells are carved at twice the side, and averaged
 CELL = 2 * BOUND / SIDE
-# A fine cell this far behind the surface is full: what is thin as paper is then one cell thick.
-SKIN = 0.35 * CELL
+# A fine cell so many cells behind the surface is full: what is thin as paper is then one thick.
+SKIN = 0.35
 SURFACE = 0.33
 # The light of training pictures, on average.
 LIGHT: Lighting = (0.54, 0.27, 0.22, np.array([0.0, 0.8, 0.6]))
 
 
 @functools.cache
-def _projection(side: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _projection(side: int, size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Pixel [VIEWS,N] and depth [VIEWS,N] of the middles of cells, x slowest, z fastest."""
-    cameras = sphere(VIEWS, SIZE)
+    cameras = sphere(VIEWS, size)
     line = (np.arange(side) + 0.5) / side * 2 * BOUND - BOUND
     at = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
     views, focal = cameras.viewmats.numpy(), cameras.Ks.numpy()
@@ -41,8 +41,8 @@ def _projection(side: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     for i, (view, K) in enumerate(zip(views, focal, strict=True)):
         local = at @ view[:3, :3].T + view[:3, 3]
         xy = local[:, :2] / local[:, 2:] * (K[0, 0], K[1, 1]) + K[:2, 2]
-        x, y = np.clip(xy.astype(np.int32), 0, SIZE - 1).T
-        pixel[i], depth[i] = y * SIZE + x, local[:, 2]
+        x, y = np.clip(xy.astype(np.int32), 0, size - 1).T
+        pixel[i], depth[i] = y * size + x, local[:, 2]
     return pixel, depth
 
 
@@ -72,10 +72,10 @@ def _colour(seen, rgb, pixel, depth, near, total, weight):
 
 
 @functools.cache
-def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _rays(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Eye [VIEWS,3] and, per pixel, the way to depth 1 [VIEWS,P,3], in world axes."""
-    cameras = sphere(VIEWS, SIZE)
-    y, x = np.mgrid[:SIZE, :SIZE].reshape(2, -1) + 0.5
+    cameras = sphere(VIEWS, size)
+    y, x = np.mgrid[:size, :size].reshape(2, -1) + 0.5
     eyes, ways = [], []
     for view, K in zip(cameras.viewmats.numpy(), cameras.Ks.numpy(), strict=True):
         local = np.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], np.ones_like(x)], 1)
@@ -85,8 +85,8 @@ def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 @njit(cache=True, nogil=True)
-def _touch(seen, eyes, ways, touched):
-    """touched [SIDE^3]: 1 where a point lies that some view sees."""
+def _touch(seen, eyes, ways, side, touched):
+    """touched [side^3]: 1 where a point lies that some view sees."""
     for v in range(seen.shape[0]):
         for p in range(seen.shape[1]):
             d = seen[v, p]
@@ -94,8 +94,8 @@ def _touch(seen, eyes, ways, touched):
                 continue
             cell = 0
             for c in range(3):
-                k = int((eyes[v, c] + d * ways[v, p, c] + BOUND) / CELL)
-                cell = cell * SIDE + min(max(k, 0), SIDE - 1)
+                k = int((eyes[v, c] + d * ways[v, p, c] + BOUND) / (2 * BOUND / side))
+                cell = cell * side + min(max(k, 0), side - 1)
             touched[cell] = 1.0
 
 
@@ -106,23 +106,24 @@ def _blurred(field: NDArray[np.float32], side: float) -> NDArray[np.float32]:
     return field
 
 
-def volume_of(shape: Shape) -> NDArray[np.float32]:
-    """[4,SIDE,SIDE,SIDE] over x, y, z: fullness in [0,1], smoothed over a cell, and r, g, b less
+def volume_of(shape: Shape, side: int = SIDE) -> NDArray[np.float32]:
+    """[4,side,side,side] over x, y, z: fullness in [0,1], smoothed over a cell, and r, g, b less
     0.5 where a surface is within a cell or so, 0 elsewhere; lit as training pictures are on
     average. The surface is where fullness is SURFACE. What is too thin to be a surface there is
     drawn as a line or sheet of cells."""
-    cameras = sphere(VIEWS, SIZE)
+    size, cell = SIZE * side // SIDE, 2 * BOUND / side
+    cameras = sphere(VIEWS, size)
     rgb, _, seen = render_shape(shape, cameras, np.zeros((VIEWS, 3)), LIGHT, supersample=1)
     rgb, seen = rgb.reshape(VIEWS, -1, 3), seen.reshape(VIEWS, -1)
-    full = np.empty((SIDE * FINE) ** 3, np.float32)
-    _carve(seen, *_projection(SIDE * FINE), SKIN, full)
-    full = _blurred(full.reshape(SIDE, FINE, SIDE, FINE, SIDE, FINE).mean((1, 3, 5)), 0.25)
-    touched = np.zeros(SIDE**3, np.float32)
-    _touch(seen, *_rays(), touched)
+    full = np.empty((side * FINE) ** 3, np.float32)
+    _carve(seen, *_projection(side * FINE, size), SKIN * cell, full)
+    full = _blurred(full.reshape(side, FINE, side, FINE, side, FINE).mean((1, 3, 5)), 0.25)
+    touched = np.zeros(side**3, np.float32)
+    _touch(seen, *_rays(size), side, touched)
     thin = touched.reshape(full.shape) * (maximum_filter(full, 3) < SURFACE)
     full = np.maximum(full, np.maximum(0.5 * thin, np.minimum(_blurred(thin, 0.2), 0.7)))
-    total, weight = np.zeros((SIDE**3, 3), np.float32), np.zeros(SIDE**3, np.float32)
-    _colour(seen, rgb, *_projection(SIDE), 1.5 * CELL, total, weight)
+    total, weight = np.zeros((side**3, 3), np.float32), np.zeros(side**3, np.float32)
+    _colour(seen, rgb, *_projection(side, size), 1.5 * cell, total, weight)
     known = weight > 0
     total[known] = total[known] / weight[known, None] - 0.5
-    return np.concatenate([full[None], total.T.reshape(3, SIDE, SIDE, SIDE)])
+    return np.concatenate([full[None], total.T.reshape(3, side, side, side)])
