@@ -57,8 +57,9 @@ models: .venv/installed-dev
 	  --export $(MODELS)/teacher-instruct
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
 	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) \
-	  --shards 43 --real-shards 13 --steps 15000
-	$(BIN)/python scripts/train_detail.py --out $(MODELS)/training-detail --prior $(MODELS)/prior --real .cache/real-models
+	  --shards 59 --real-shards 16 --steps 15700
+	$(BIN)/python scripts/train_detail.py --out $(MODELS)/training-detail --prior $(MODELS)/prior --real .cache/real-models \
+	  --shards 22 --real-shards 9 --steps 5100
 
 clean:
 	rm -rf .venv runs

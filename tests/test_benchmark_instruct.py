@@ -1,4 +1,4 @@
-"""What samples of the instruction-following twin keep of the picture that they were told to edit."""
+"""What samples of the instruction-following twin keep of the picture that they are to edit."""
 
 import sys
 from pathlib import Path
