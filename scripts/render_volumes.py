@@ -15,6 +15,7 @@ import numpy as np
 
 from score3d.world.dataset import sample_shape
 from score3d.world.instances import RealModels
+from score3d.world.nouns import NOUNS
 from score3d.world.volumes import SIDE, volume_of
 
 SHARD, VERSION = 512, 1
@@ -38,6 +39,14 @@ class Volumes:
 
 def _packed(volume: np.ndarray) -> np.ndarray:
     return np.round((volume + np.array([0, 0.5, 0.5, 0.5])[:, None, None, None]).clip(0, 1) * 255)
+
+
+def words_of(shapes: Volumes, nouns: list[str]) -> np.ndarray:
+    """[N,4]: noun (as numbered in `nouns`, from 1), colour, material, second colour; 0 for what is
+    not said."""
+    place = {NOUNS.index(n): k + 1 for k, n in enumerate(nouns)}
+    noun = np.array([place[n] for n in shapes.noun])
+    return np.stack([noun, shapes.colour + 1, shapes.material + 1, shapes.second + 1], 1)
 
 
 def load_volumes(

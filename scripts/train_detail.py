@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from render_volumes import HELD_OUT, Volumes, load_volumes
+from render_volumes import HELD_OUT, Volumes, load_volumes, words_of
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from train_prior import evenly
 from training import Training, add_arguments
 
 from score3d.prior.detail import VolumeDetail
 from score3d.prior.volumes import ShapePrior
 from score3d.world.instances import RealModels
-from score3d.world.nouns import NOUNS
 from score3d.world.volumes import SIDE
 
 CROP = 24  # cells a side
@@ -36,25 +36,17 @@ class Shapes:
 
     def __init__(self, prior: ShapePrior, shards: list[Volumes]) -> None:
         self.prior = prior
-        place = {NOUNS.index(n): k + 1 for k, n in enumerate(prior.nouns)}
         cells = torch.from_numpy(np.concatenate([s.cells for s in shards]))
         self.latents = torch.cat([prior.cubes.encode(part) for part in cells.split(256)])
         self.fine = [torch.from_numpy(s.fine) for s in shards if s.fine is not None]
         self.start = np.cumsum([0] + [len(f) for f in self.fine])
-        columns = [
-            np.array([place[n] for n in np.concatenate([s.noun for s in shards])]),
-            *(1 + np.concatenate([getattr(s, k) for s in shards])
-              for k in ("colour", "material", "second")),
-        ]  # fmt: skip
-        self.words = torch.from_numpy(np.stack(columns, 1))
+        self.words = torch.from_numpy(np.concatenate([words_of(s, prior.nouns) for s in shards]))
         nouns = self.words[:, 0]
         self.of_noun = [torch.nonzero(nouns == k)[:, 0] for k in nouns.unique()]
 
     def drawn(self, batch: int, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Volumes [B,4,S,S,S] as the prior makes them, nouns [B], their fine cells [B,4,2S,..]."""
-        which = torch.randint(0, len(self.of_noun), (batch,), generator=g).tolist()
-        pick = [self.of_noun[n] for n in which]
-        pick = [int(p[torch.randint(0, len(p), (1,), generator=g)]) for p in pick]
+        pick = evenly(self.of_noun, batch, g)
         x, words = self.latents[pick], self.words[pick]
         time = NOISE * torch.rand(batch, generator=g).to(x)
         t = self.prior.schedule.timesteps(time)
@@ -82,8 +74,7 @@ def crops(volumes: Tensor, fine: Tensor, g: torch.Generator) -> tuple[Tensor, Te
 def errors(made: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
     """The mean square of fullness, and the mean distance of colours where there are any; of fine
     [B,4,..] uint8."""
-    known = (fine[:, 1:].short() - 127).clamp(min=0).amax(1) > 1
-    known |= (127 - fine[:, 1:].short()).amax(1) > 0
+    known = ((2 * fine[:, 1:].short() - 255).abs() > 1).any(1)  # neither 127 nor 128: no colour
     full = (made[:, 0] - fine[:, 0] / 255).square().mean()
     apart = (made[:, 1:] + 0.5 - fine[:, 1:] / 255).abs().mean(1)
     return full, (apart * known).sum() / known.sum().clamp(min=1)

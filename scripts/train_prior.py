@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from render_volumes import load_volumes
+from render_volumes import load_volumes, words_of
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from training import Training, add_arguments, processes
@@ -37,7 +37,6 @@ from score3d.world.clouds import instance_clouds
 from score3d.world.families import FAMILIES
 from score3d.world.finish import MATERIALS
 from score3d.world.instances import RealModels
-from score3d.world.nouns import NOUNS
 from score3d.world.palette import COLOURS
 
 COLOUR_NAMES = sorted(COLOURS)
@@ -55,7 +54,6 @@ def load_training(
     real = RealModels(args.real, nouns=nouns) if args.real else None
     wanted = [(seed, None) for seed in range(args.shards)]
     wanted += [(seed, real) for seed in range(args.real_shards if real else 0)]
-    place = {NOUNS.index(n): k + 1 for k, n in enumerate(nouns)}
     latents, words = [], []
     if cubes is None:
         some = [
@@ -65,9 +63,7 @@ def load_training(
     for seed, models in wanted:
         shard = load_volumes(args.data, seed, nouns, models)
         latents.append(cubes.encode(torch.from_numpy(shard.cells)).half())
-        noun = np.array([place[n] for n in shard.noun])
-        rest = [shard.colour + 1, shard.material + 1, shard.second + 1]
-        words.append(torch.from_numpy(np.stack([noun, *rest], 1)))
+        words.append(torch.from_numpy(words_of(shard, nouns)))
     return cubes, torch.cat(latents), torch.cat(words)
 
 
@@ -78,12 +74,17 @@ def shapes_of(words: Tensor, nouns: int) -> list[Tensor]:
     return [all_of[words[all_of, 0] == k + 1] for k in range(nouns)]
 
 
+def evenly(of_noun: list[Tensor], batch: int, g: torch.Generator) -> list[int]:
+    """Which shapes, of every noun as often as of any other."""
+    nouns = torch.randint(0, len(of_noun), (batch,), generator=g).tolist()
+    return [int(of_noun[n][torch.randint(0, len(of_noun[n]), (1,), generator=g)]) for n in nouns]
+
+
 def batch_of(
     latents: Tensor, words: Tensor, of_noun: list[Tensor], batch: int, g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """x [B,T,C] and words [B,4]; a tenth without any, more without a colour or material."""
-    nouns = torch.randint(0, len(of_noun), (batch,), generator=g).tolist()
-    pick = [int(of_noun[n][torch.randint(0, len(of_noun[n]), (1,), generator=g)]) for n in nouns]
+    pick = evenly(of_noun, batch, g)
     said = words[pick].clone()
     u = torch.rand(batch, generator=g)
     said[u < 0.1] = 0

@@ -23,7 +23,7 @@ from .prior.test_prior import folder  # noqa: F401
 
 @pytest.fixture
 def known(monkeypatch):
-    monkeypatch.setattr("train_detail.NOUNS", ["mushroom", "chair"])
+    monkeypatch.setattr("render_volumes.NOUNS", ["mushroom", "chair"])
 
 
 def shard(noun: int, tone: int, count: int = 3) -> Volumes:
