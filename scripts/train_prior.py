@@ -5,9 +5,9 @@
     python scripts/train_prior.py --export assets/prior --test-only
 
 Volumes are cut into cubes, each a token of a few principal components, as the teacher's pictures
-are. With --real FOLDER shapes of real models are added; every noun is drawn as often. Resumes from
---out, and reads whatever shards are there by then. Under `torchrun --nproc-per-node 2` two
-processes share a step, each with a batch of its own.
+are. With --real FOLDER shapes of real models are added. Every noun is drawn as often, those that
+only real models have more often. Resumes from --out, and reads whatever shards are there by then.
+Under `torchrun --nproc-per-node 2` two processes share a step, each with a batch of its own.
 
 Measured on samples of every noun: the Chamfer distance to the nearest of 64 true instances that
 training never saw, next to that of a true instance and of another noun's sample; and which noun's
@@ -43,6 +43,7 @@ COLOUR_NAMES = sorted(COLOURS)
 PATCH, CHANNELS = 6, 96
 NETWORK = {"width": 192, "depth": 8, "heads": 4}
 SECOND = 3  # a shape with a second colour is drawn as often as so many without
+RARE = 3  # a noun that only real models have is drawn as often as so many others
 HELD_OUT = 7  # the seed of the instances that are tested against
 
 
@@ -107,6 +108,9 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
         cubes = Cubes(PATCH, *torch.load(last, weights_only=True)["cubes"])
     cubes, latents, words = load_training(args, nouns, cubes)
     of_noun = shapes_of(words, len(nouns))
+    drawn = []
+    for noun, those in zip(nouns, of_noun, strict=True):
+        drawn += [those] * (1 if noun in FAMILIES else RARE)
     print(f"{len(words)} shapes, the rarest noun has {min(map(len, of_noun))}", flush=True)
     torch.manual_seed(args.seed)
     known = (len(nouns), len(COLOUR_NAMES), len(MATERIALS), len(COLOUR_NAMES))
@@ -117,7 +121,7 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
     while not finished:
         seed = args.seed * 1_000_003 + training.step + 500_009 * rank
         g = torch.Generator().manual_seed(seed)
-        x, said = batch_of(latents, words, of_noun, args.batch, g)
+        x, said = batch_of(latents, words, drawn, args.batch, g)
         t = (torch.arange(args.batch) + torch.rand(args.batch, generator=g)) / args.batch
         t = (1000 * t.sqrt()).long().clamp(max=999)  # noisy times decide what there is
         bar = alphas_bar[t].view(-1, 1, 1)
@@ -143,6 +147,7 @@ def export(args: argparse.Namespace, nouns: list[str], cubes: Cubes, ema: Volume
     weights |= {"basis": basis.half().contiguous(), "scale": scale, "kept": kept.to(torch.int32)}
     save_file(weights, args.export / "prior.safetensors")
     about = {"nouns": nouns, "colours": COLOUR_NAMES, "materials": list(MATERIALS),
+             "without_material": [n for n in nouns if n not in FAMILIES],
              "patch": PATCH, "network": NETWORK, "trained_steps": args.steps,
              "batch": args.batch}  # fmt: skip
     (args.export / "prior.json").write_text(json.dumps(about, indent=2) + "\n")

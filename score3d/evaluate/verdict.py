@@ -14,14 +14,15 @@ AZIMUTH_TOLERANCE = 45.0  # degrees; the judge's bins are 30 wide
 
 
 def has_two_fronts(said: NDArray[np.float64], azimuths: NDArray[np.float64]) -> bool:
-    """Whether views at least 90 degrees apart are both taken for the front: a Janus object.
+    """Whether views more than 90 degrees apart are both taken for the front: a Janus object.
 
     said, azimuths [B]: the judge's and the cameras', degrees. The front is within 45 degrees of
-    azimuth 0, as in DreamFusion's view words.
+    azimuth 0, as in DreamFusion's view words. It is a quadrant, so that views from its two borders,
+    90 degrees apart, show one and the same front.
     """
     fronts = azimuths[np.abs((said + 180) % 360 - 180) <= 45]
     gaps = np.abs((fronts[:, None] - fronts + 180) % 360 - 180)
-    return bool((gaps >= 90 - 1e-6).any())
+    return bool((gaps > 90 + 1e-6).any())
 
 
 def score_views(

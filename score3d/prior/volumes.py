@@ -39,6 +39,7 @@ class ShapePrior:
             self.nouns: list[str] = about["nouns"]
             self.colours: list[str] = about["colours"]
             self.materials: list[str] = about["materials"]
+            self.without_material: list[str] = about.get("without_material", [])
             weights = load_file(folder / "prior.safetensors")
             parts = (weights.pop(k) for k in ("basis", "scale", "kept"))
             detail = {k: weights.pop(k).float() for k in list(weights) if k.startswith("detail.")}
@@ -77,12 +78,14 @@ class ShapePrior:
         return thing
 
     def _words(self, thing: Thing) -> list[int]:
-        """A word that is not said is 0. A prompt without a material is of a matte thing."""
+        """A word that is not said is 0. A prompt without a material is of a matte thing; a noun
+        learnt from real models alone never came with a material, and breaks when it does."""
         second = thing.second_colour
+        material = 1 + self.materials.index(thing.material or "matte")
         return [
             1 + self.nouns.index(thing.noun),
             1 + self.colours.index(thing.colour) if thing.colour else 0,
-            1 + self.materials.index(thing.material or "matte"),
+            0 if thing.noun in self.without_material else material,
             1 + self.colours.index(second) if second else 0,
         ]
 

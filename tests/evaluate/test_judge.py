@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,16 @@ def test_scores_count_views(judge):
 )
 def test_two_fronts_are_two_faces(said, janus):
     assert has_two_fronts(np.array(said, float), np.array([0.0, 90, 180, 270])) is janus
+
+
+def test_both_borders_of_a_front_are_one_front():
+    """A judge that is never wrong says 30 or 60, or 330 or 300, of views from 45 and 315."""
+    azimuths = np.arange(8) * 45.0
+    for right, left in itertools.product((30, 60), (330, 300)):
+        said = np.array([0, right, 90, 150, 180, 210, 270, left], float)
+        assert not has_two_fronts(said, azimuths)
+    said[5] = 30  # of the view from 225
+    assert has_two_fronts(said, azimuths)
 
 
 def test_other_sizes_are_resized(judge):

@@ -137,6 +137,18 @@ def test_words_and_seeds_matter(folder):
         assert not np.array_equal(one, prior.sample(thing, seed))
 
 
+def test_a_noun_that_never_came_with_a_material_is_asked_for_without(folder):
+    things = Thing("chair", "red"), MUSHROOM
+    before = [ShapePrior(folder).sample(t) for t in things]
+    about = json.loads((folder / "prior.json").read_text())
+    (folder / "prior.json").write_text(json.dumps(about | {"without_material": ["chair"]}))
+    prior = ShapePrior(folder)
+    chair, mushroom = (prior.sample(t) for t in things)
+    assert not np.array_equal(before[0], chair)
+    assert np.array_equal(chair, prior.sample(Thing("chair", "red", material="matte")))
+    assert np.array_equal(before[1], mushroom)
+
+
 def test_guidance_zero_does_not_listen(folder):
     prior = ShapePrior(folder)
     one, other = (prior.sample(Thing(n, "red"), guidance=0.0) for n in ("chair", "mushroom"))
