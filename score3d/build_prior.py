@@ -1,9 +1,9 @@
 """The 3D prior of a run, from its settings: a beginning, and a pull on the way."""
 
+import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +28,9 @@ STRIDE = 7_368_787  # between the seeds of tries: particles' seeds are another s
 JUDGED_VIEWS, JUDGED_COUNT, GRAY = 8, 2500, 0.8
 # Of the two-tower model's cosine next to the judge's log probabilities (docs/log.md).
 TOWER_WEIGHT = 15.0
-SURE = 0.5  # of the judge's probability; set after a look at six prompts (docs/log.md)
+# Of the judge's probability: of a shape that is left alone (set after a look at six prompts,
+# docs/log.md), and of one with which the search ends.
+SURE, FOUND = 0.5, 0.8
 
 
 def _prior(config: Config) -> ShapePrior:
@@ -37,15 +39,17 @@ def _prior(config: Config) -> ShapePrior:
 
 
 def _mesh(config: Config, seed: int) -> tuple[Any, float]:
-    """A sample, or of `prior.tries` samples the one in whose views the judge (as `reward-sds` asks
-    it) and the two-tower model see most of the prompt, and the probability, over views, that the
-    judge gives its noun; 1 where nobody asks. Raises PromptError, TeacherError, ConfigError."""
+    """A sample, or of `prior.tries` samples (or more, up to `prior.tries_unsure`) the one in whose
+    views the judge (as `reward-sds` asks it) and the two-tower model see most of the prompt, and
+    the probability, over views, that the judge gives its noun; 1 where nobody asks. Raises
+    PromptError, TeacherError, ConfigError."""
     prior, tries = _prior(config), config.prior.tries
     thing = prior.understand(config.run.prompt)
-    if tries == 1 and config.prior.unsure == 1:
+    several = max(tries, config.prior.tries_unsure) > 1
+    if not several and config.prior.unsure == 1:
         return prior.mesh(thing, seed, config.prior.guidance), 1.0
     judge = Judge()
-    if tries == 1:
+    if not several:
         mesh = prior.mesh(thing, seed, config.prior.guidance)
         return mesh, _sureness(judge, thing.noun, _views(mesh))
     # the judge names one colour: of two it would choose the sample that has least of the second
@@ -56,22 +60,22 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
         tower.ids(phrase)
     except ValueError as error:
         raise ConfigError(f"prior.tries={tries}: {error}") from error
-    meshes, views, rewards, empty = [], [], [], None
-    for k in range(tries):
+    best, highest, sure, empty = None, -math.inf, 0.0, None
+    for k in range(max(tries, config.prior.tries_unsure)):
+        if k >= tries and sure >= FOUND:
+            break
         try:
             mesh = prior.mesh(thing, seed + STRIDE * k, config.prior.guidance)
         except TeacherError as error:
             empty = error
             continue
         rgb = _views(mesh)
-        meshes.append(mesh)
-        views.append(rgb)
-        alike = tower.similarity(rgb, phrase).mean()
-        rewards.append(float(reward(rgb).mean() + TOWER_WEIGHT * alike))
-    if empty and not meshes:
+        score = float(reward(rgb).mean() + TOWER_WEIGHT * tower.similarity(rgb, phrase).mean())
+        if score > highest:
+            best, highest, sure = mesh, score, _sureness(judge, thing.noun, rgb)
+    if empty and best is None:
         raise empty
-    best = int(np.argmax(rewards))
-    return meshes[best], _sureness(judge, thing.noun, views[best])
+    return best, sure
 
 
 def _views(mesh: Any) -> Tensor:

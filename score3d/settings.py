@@ -154,14 +154,16 @@ class PriorSection(_Section):
     """The 3D prior (`score3d.prior`), for scene.start "prior" and for a pull. weight: of what draws
     the Gaussians' centres back to the surface that it imagined, next to the loss's gradient; 0 for
     none. until: the share of the run for which it does. guidance: of the sample. tries: samples, of
-    which judge and two-tower model choose one. unsure: what the learning rates of shapes
-    (scene.lr_means to scene.lr_opacities) are multiplied by where the judge gives the sample's noun
-    less than half of its probability. folder: of a prior in place of the shipped one."""
+    which judge and two-tower model choose one. tries_unsure: up to how many of them while the judge
+    gives the noun of the best less than four fifths of its probability. unsure: what the learning
+    rates of shapes (scene.lr_means to scene.lr_opacities) are multiplied by where it gives less
+    than half. folder: of a prior in place of the shipped one."""
 
     weight: float = Field(default=0.0, ge=0)
     until: float = Field(default=0.5, ge=0, le=1)
     guidance: float = 3.0
     tries: int = Field(default=1, ge=1, le=64)
+    tries_unsure: int = Field(default=1, ge=1, le=256)
     unsure: float = Field(default=1.0, ge=0)
     folder: str = ""
 

@@ -298,6 +298,18 @@ def test_shapes_that_the_judge_does_not_know_move_more(
     assert options.lr_sh == plain.lr_sh
 
 
+@pytest.mark.parametrize(("sign", "count"), [(-1, 2), (1, 4)])
+def test_the_search_goes_on_until_the_judge_is_sure(folder, monkeypatch, sign, count):
+    monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
+    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr(Seeded, "made", made := [])
+    monkeypatch.setattr(Fond, "sign", sign)
+    chosen = ("scene.start=prior", "scene.count=400", "prior.tries=2", "prior.tries_unsure=4")
+    monkeypatch.setattr("score3d.build_prior.FOUND", 0.5)  # this judge is never surer than 0.8
+    trusted = imagined(configured(folder, *chosen), 5)[1]
+    assert (len(made), trusted) == (count, sign == -1)
+
+
 def test_a_second_colour_is_no_fault(folder, monkeypatch):
     """Of two colours the judge, who names one, is not asked."""
     asked = []
