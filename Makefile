@@ -48,7 +48,7 @@ models: .venv/installed-dev
 	  --batch 64 --steps 40000
 	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
 	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-judge --export $(MODELS)/judge $(TRAIN) \
-	  --real-shards 10 --shards 28 --steps 8000
+	  --real-shards 10 --shards 28 --steps 13000
 	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-second-judge --export $(MODELS)/second-judge $(TRAIN) \
 	  --network attention --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 19000
 	$(BIN)/python scripts/train_two_tower.py --export $(MODELS)/two-tower $(TRAIN) --steps 5000
@@ -57,7 +57,7 @@ models: .venv/installed-dev
 	  --export $(MODELS)/teacher-instruct
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
 	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) \
-	  --shards 59 --real-shards 16 --steps 15700
+	  --shards 59 --real-shards 16 --steps 18850
 	$(BIN)/python scripts/train_detail.py --out $(MODELS)/training-detail --prior $(MODELS)/prior --real .cache/real-models \
 	  --shards 22 --real-shards 9 --steps 5100
 

@@ -45,11 +45,11 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
     PromptError, TeacherError, ConfigError."""
     prior, tries = _prior(config), config.prior.tries
     thing = prior.understand(config.run.prompt)
-    several = max(tries, config.prior.tries_unsure) > 1
-    if not several and config.prior.unsure == 1:
+    most = max(tries, config.prior.tries_unsure)
+    if most == 1 and config.prior.unsure == 1:
         return prior.mesh(thing, seed, config.prior.guidance), 1.0
     judge = Judge()
-    if not several:
+    if most == 1:
         mesh = prior.mesh(thing, seed, config.prior.guidance)
         return mesh, _sureness(judge, thing.noun, _views(mesh))
     # the judge names one colour: of two it would choose the sample that has least of the second
@@ -59,9 +59,10 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
         reward = judge_reward(judge, thing.noun, colour)
         tower.ids(phrase)
     except ValueError as error:
-        raise ConfigError(f"prior.tries={tries}: {error}") from error
+        asked = f"prior.tries={tries} and prior.tries_unsure={config.prior.tries_unsure}"
+        raise ConfigError(f"{asked}: {error}; with 1 and 1 no judge is asked") from error
     best, highest, sure, empty = None, -math.inf, 0.0, None
-    for k in range(max(tries, config.prior.tries_unsure)):
+    for k in range(most):
         if k >= tries and sure >= FOUND:
             break
         try:

@@ -163,7 +163,7 @@ class PriorSection(_Section):
     until: float = Field(default=0.5, ge=0, le=1)
     guidance: float = 3.0
     tries: int = Field(default=1, ge=1, le=64)
-    tries_unsure: int = Field(default=1, ge=1, le=256)
+    tries_unsure: int = Field(default=1, ge=1, le=64)
     unsure: float = Field(default=1.0, ge=0)
     folder: str = ""
 

@@ -75,6 +75,15 @@ def shapes_of(words: Tensor, nouns: int) -> list[Tensor]:
     return [all_of[words[all_of, 0] == k + 1] for k in range(nouns)]
 
 
+def rare_more_often(of_noun: list[Tensor], nouns: list[str]) -> list[Tensor]:
+    """`of_noun`, those of a noun that only real models have RARE times, to be drawn `evenly`."""
+    return [
+        shapes
+        for noun, shapes in zip(nouns, of_noun, strict=True)
+        for _ in range(1 if noun in FAMILIES else RARE)
+    ]
+
+
 def evenly(of_noun: list[Tensor], batch: int, g: torch.Generator) -> list[int]:
     """Which shapes, of every noun as often as of any other."""
     nouns = torch.randint(0, len(of_noun), (batch,), generator=g).tolist()
@@ -108,9 +117,7 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
         cubes = Cubes(PATCH, *torch.load(last, weights_only=True)["cubes"])
     cubes, latents, words = load_training(args, nouns, cubes)
     of_noun = shapes_of(words, len(nouns))
-    drawn = []
-    for noun, those in zip(nouns, of_noun, strict=True):
-        drawn += [those] * (1 if noun in FAMILIES else RARE)
+    drawn = rare_more_often(of_noun, nouns)
     print(f"{len(words)} shapes, the rarest noun has {min(map(len, of_noun))}", flush=True)
     torch.manual_seed(args.seed)
     known = (len(nouns), len(COLOUR_NAMES), len(MATERIALS), len(COLOUR_NAMES))

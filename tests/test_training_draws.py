@@ -19,7 +19,7 @@ pytest.importorskip("tokenizers")
 import train_judge
 from muon import Muon, muon_and_adam
 from teacher_networks import Denoiser, build_tokenizer
-from train_prior import SECOND, batch_of, shapes_of
+from train_prior import RARE, SECOND, batch_of, evenly, rare_more_often, shapes_of
 from train_teacher import Shares, matrices_of
 from training import Training
 
@@ -80,6 +80,14 @@ def test_shapes_with_a_second_colour_count_more():
     assert first.tolist() == [0] + [2] * SECOND
     assert second.tolist() == [1] * SECOND
     assert not len(none)
+
+
+def test_nouns_of_real_models_alone_are_drawn_more_often():
+    chair, window = torch.tensor([0, 1]), torch.tensor([2])
+    drawn = rare_more_often([chair, window], ["chair", "window"])
+    picked = evenly(drawn, 4000, torch.Generator().manual_seed(0))
+    # 3 in 4; a standard deviation is 0.007
+    assert picked.count(2) / 4000 == pytest.approx(RARE / (1 + RARE), abs=0.025)
 
 
 def test_a_batch_of_the_prior_drops_words():
