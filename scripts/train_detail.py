@@ -100,7 +100,9 @@ def train(args: argparse.Namespace) -> None:
         g = torch.Generator().manual_seed(args.seed * 1_000_003 + training.step)
         volumes, noun, fine = shapes.drawn(args.batch, g)
         volumes, fine = crops(volumes, fine, g)
-        full, colour = errors(training.forward(volumes, noun), fine)
+        with training.autocast:
+            made = training.forward(volumes, noun)
+        full, colour = errors(made.float(), fine)
         parts.append((full.item(), colour.item()))
         line = training.learn(full + COLOUR * colour)
         if line:

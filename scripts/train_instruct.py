@@ -35,8 +35,8 @@ from teacher_networks import (
     start_from,
     token_ids,
 )
-from torch import Tensor, nn
-from train_teacher import float_attention, matrices_of, noised
+from torch import Tensor
+from train_teacher import matrices_of, noised
 from training import Training, add_arguments
 
 from score3d.resources import resource
@@ -150,12 +150,8 @@ def save_sheet(net: Denoiser, pairs: Pairs, pca: dict[str, Tensor], tokenizer, p
 
 def train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
-    shards = [load_pairs(args.data, seed) for seed in range(args.shards)]
+    shards = [load_pairs(args.data, args.first_shard + k) for k in range(args.shards)]
     held_out = load_pairs(args.data, HELD_OUT)
-    if args.bfloat16:
-        nn.functional.scaled_dot_product_attention = float_attention(
-            nn.functional.scaled_dot_product_attention
-        )
     torch.manual_seed(args.seed)
     tokenizer = build_tokenizer(instruction_words())
     net, ema = Denoiser(tokenizer, 2 * CHANNELS), Denoiser(tokenizer, 2 * CHANNELS)
@@ -179,7 +175,7 @@ def train(args: argparse.Namespace) -> None:
         t = (t * 1000).long().clamp(max=999)
         z_t, target = noised(z, t, torch.randn(z.shape, generator=gen))
         given = torch.cat([z_t, image], 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+        with training.autocast:
             v = net(given, t, token_ids(tokenizer, texts))
         line = training.learn((v.float() - target).square().mean())
         if line and training.step % args.probe_every == 0:
@@ -228,9 +224,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path(".cache/pairs"))
     parser.add_argument("--init", type=Path, default=resource("assets", "teacher"))
     parser.add_argument("--export", type=Path, help="write the twin there instead of training")
+    parser.add_argument("--first-shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
     add_arguments(parser, steps=3600, batch=64, lr=6e-4, decay=0.4, save=300)
     parser.add_argument("--probe-every", type=int, default=150)
     args = parser.parse_args()

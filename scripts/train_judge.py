@@ -184,7 +184,9 @@ def train(args: argparse.Namespace, nouns: list[str], real: RealModels | None) -
         shapes = shares.draw(args.batch, rng)
         index = VIEWS_PER_SHAPE * shapes + rng.integers(VIEWS_PER_SHAPE, size=args.batch)
         rgb = torch.from_numpy(data.rgb[index]).float().div(255).permute(0, 3, 1, 2)
-        noun, colour, material, azimuth = net(augment(rgb, g))
+        with training.autocast:
+            answers = net(augment(rgb, g))
+        noun, colour, material, azimuth = (a.float() for a in answers)
         bins = torch.from_numpy(azimuth_bin(data.azimuth[index]))
         front = has_front[torch.from_numpy(truths[index])]
         loss = entropy(noun, truths[index]) + entropy(colour, data.colour[index])

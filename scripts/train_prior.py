@@ -43,7 +43,7 @@ COLOUR_NAMES = sorted(COLOURS)
 PATCH, CHANNELS = 6, 96
 NETWORK = {"width": 192, "depth": 8, "heads": 4}
 SECOND = 3  # a shape with a second colour is drawn as often as so many without
-RARE = 3  # a noun that only real models have is drawn as often as so many others
+RARE = 5  # a noun that only real models have is drawn as often as so many others
 HELD_OUT = 7  # the seed of the instances that are tested against
 
 
@@ -53,8 +53,9 @@ def load_training(
     """The cubes, and of all shapes latents [N,T,C] float16 and words [N,4], 0 for what is not
     said: noun, colour, material, colour of the second part."""
     real = RealModels(args.real, nouns=nouns) if args.real else None
-    wanted = [(seed, None) for seed in range(args.shards)]
-    wanted += [(seed, real) for seed in range(args.real_shards if real else 0)]
+    first = args.first_shard
+    wanted = [(seed, None) for seed in range(first, first + args.shards)]
+    wanted += [(seed, real) for seed in range(first, first + (args.real_shards if real else 0))]
     latents, words = [], []
     if cubes is None:
         some = [
@@ -115,6 +116,8 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
     last, cubes = args.out / "last.pt", None
     if last.exists():
         cubes = Cubes(PATCH, *torch.load(last, weights_only=True)["cubes"])
+    elif args.init:
+        cubes = ShapePrior(args.init).cubes
     cubes, latents, words = load_training(args, nouns, cubes)
     of_noun = shapes_of(words, len(nouns))
     drawn = rare_more_often(of_noun, nouns)
@@ -122,6 +125,8 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
     torch.manual_seed(args.seed)
     known = (len(nouns), len(COLOUR_NAMES), len(MATERIALS), len(COLOUR_NAMES))
     net, ema = (VolumeDenoiser(known, *latents.shape[1:], **NETWORK) for _ in range(2))
+    if args.init:
+        net.load_state_dict(ShapePrior(args.init).net.state_dict())
     training = Training(net, ema, matrices_of(net), args, keep=0.998)
     alphas_bar = NoiseSchedule.scaled_linear().alphas_cumprod.float()
     finished = training.finished()
@@ -133,8 +138,9 @@ def train(args: argparse.Namespace, nouns: list[str]) -> None:
         t = (1000 * t.sqrt()).long().clamp(max=999)  # noisy times decide what there is
         bar = alphas_bar[t].view(-1, 1, 1)
         eps = torch.randn(x.shape, generator=g)
-        v = training.forward(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, said)
-        line = training.learn((v - bar.sqrt() * eps + (1 - bar).sqrt() * x).square().mean())
+        with training.autocast:
+            v = training.forward(bar.sqrt() * x + (1 - bar).sqrt() * eps, t, said)
+        line = training.learn((v.float() - bar.sqrt() * eps + (1 - bar).sqrt() * x).square().mean())
         if line:
             training.log(line)
         finished = training.finished()
@@ -155,7 +161,7 @@ def export(args: argparse.Namespace, nouns: list[str], cubes: Cubes, ema: Volume
     save_file(weights, args.export / "prior.safetensors")
     about = {"nouns": nouns, "colours": COLOUR_NAMES, "materials": list(MATERIALS),
              "without_material": [n for n in nouns if n not in FAMILIES],
-             "patch": PATCH, "network": NETWORK, "trained_steps": args.steps,
+             "patch": PATCH, "network": NETWORK, "trained_steps": args.first_step + args.steps,
              "batch": args.batch}  # fmt: skip
     (args.export / "prior.json").write_text(json.dumps(about, indent=2) + "\n")
 
@@ -203,6 +209,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path(".cache/volumes"))
     parser.add_argument("--export", type=Path, default=Path("assets/prior"))
     parser.add_argument("--nouns", type=Path, default=Path("scripts/teacher_nouns.txt"))
+    parser.add_argument("--init", type=Path, help="a shipped prior to start from")
+    parser.add_argument("--first-step", type=int, default=0, help="how far that one had come")
+    parser.add_argument("--first-shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=20, help="of 512 procedural shapes")
     parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
     parser.add_argument("--real-shards", type=int, default=8, help="of 512 shapes of them")

@@ -15,7 +15,6 @@ after 32000 pictures the text was ignored.)
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -139,16 +138,6 @@ def load_training(
     return Renders.joined([keep_nouns(shard, nouns) for shard in shards])
 
 
-def float_attention(attention: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Attention in float32 under autocast: its bfloat16 backward is three times as slow."""
-
-    def attend(query: Tensor, key: Tensor, value: Tensor, *args, **kwargs) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
-            return attention(query.float(), key.float(), value.float(), *args, **kwargs)
-
-    return attend
-
-
 class Probe:
     """Does the text matter? The loss with the right caption, with the view turned around and
     with another noun, on held-out renders of nouns that have a front; equal times and noise."""
@@ -217,10 +206,6 @@ def train(args: argparse.Namespace) -> None:
         more = load_training(args.data, range(rank, args.real_shards, ranks), nouns, real)
         data = Renders.joined([data, more])
     shares = Shares(data, {n: times for first, times in args.often for n in nouns[first:]})
-    if args.bfloat16:
-        nn.functional.scaled_dot_product_attention = float_attention(
-            nn.functional.scaled_dot_product_attention
-        )
     torch.manual_seed(args.seed)
     tokenizer = build_tokenizer()
     net, ema = Denoiser(tokenizer), Denoiser(tokenizer)
@@ -249,7 +234,7 @@ def train(args: argparse.Namespace) -> None:
         t = torch.from_numpy(np.interp(unit.numpy(), (0, 0.12, 0.5, 1), (0, 0.3, 0.8, 1)))
         t = (t * 1000).long().clamp(max=999)
         z_t, target = noised(z, t, torch.randn(z.shape, generator=gen))
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+        with training.autocast:
             v = training.forward(z_t, t, token_ids(tokenizer, captions))
         line = training.learn((v.float() - target).square().mean())
         if line and training.step % args.probe_every == 0:
@@ -282,7 +267,6 @@ if __name__ == "__main__":
     parser.add_argument("--real", type=Path, help="a folder of real models (fetch_real_models.py)")
     parser.add_argument("--real-shards", type=int, default=14, help="pictures of them, as --shards")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bfloat16", action="store_true", help="autocast (AVX512-BF16 or AMX)")
     add_arguments(parser, steps=20000, batch=32, lr=8e-4, decay=0.3, save=500)
     parser.add_argument("--probe-every", type=int, default=250)
     args = parser.parse_args()

@@ -21,7 +21,7 @@ from muon import Muon, muon_and_adam
 from teacher_networks import Denoiser, build_tokenizer
 from train_prior import RARE, SECOND, batch_of, evenly, rare_more_often, shapes_of
 from train_teacher import Shares, matrices_of
-from training import Training
+from training import Training, float_attention
 
 
 def test_every_noun_is_drawn_as_often_whatever_there_is_of_it():
@@ -72,6 +72,17 @@ def test_muon_steps_are_orthogonal_and_of_adams_size():
         values = torch.linalg.svdvals(matrix.detach().flatten(1)) / (0.2 * 30**0.5)
         assert values.min() > 0.5
         assert values.max() < 1.3
+
+
+def test_attention_stays_in_float32_under_autocast():
+    parts = torch.randn(3, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    halves = [p.bfloat16() for p in parts]
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, plain = float_attention(attend)(*halves), attend(*halves)
+    assert ours.dtype == torch.float32
+    assert plain.dtype == torch.bfloat16  # else there is nothing to keep it from
+    assert torch.equal(ours, attend(*(h.float() for h in halves)))
 
 
 def test_shapes_with_a_second_colour_count_more():
@@ -129,7 +140,7 @@ def _trained(folder: Path, steps: int, until: int) -> tuple[torch.nn.Module, Tra
     net, mean = (
         torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 4)) for _ in range(2)
     )
-    args = argparse.Namespace(out=folder, steps=steps, batch=5, lr=1e-2, decay=0.5)
+    args = argparse.Namespace(out=folder, steps=steps, batch=5, lr=1e-2, decay=0.5, bfloat16=False)
     training = Training(net, mean, [net[0].weight], args, keep=0.9)
     while not training.finished() and training.step < until:
         x = torch.randn(5, 4, generator=torch.Generator().manual_seed(training.step))
