@@ -10,7 +10,7 @@ from torch import Tensor
 from score3d.cameras import turntable
 from score3d.config import Config, ConfigError
 from score3d.distill.weight.judge_reward import judge_reward
-from score3d.evaluate.judge import Judge
+from score3d.evaluate.judge import Judge, choosing_judge
 from score3d.evaluate.two_tower import TwoTower
 from score3d.files.splats import Splats
 from score3d.files.surfels import sample_mesh, surface_points
@@ -40,7 +40,7 @@ def _prior(config: Config) -> ShapePrior:
 
 def _mesh(config: Config, seed: int) -> tuple[Any, float]:
     """A sample, or of `prior.tries` samples (or more, up to `prior.tries_unsure`) the one in whose
-    views the judge (as `reward-sds` asks it) and the two-tower model see most of the prompt, and
+    views the judge (asked as by `reward-sds`) and the two-tower model see most of the prompt, and
     the probability, over views, that the judge gives its noun; 1 where nobody asks. Raises
     PromptError, TeacherError, ConfigError."""
     prior, tries = _prior(config), config.prior.tries
@@ -48,7 +48,7 @@ def _mesh(config: Config, seed: int) -> tuple[Any, float]:
     most = max(tries, config.prior.tries_unsure)
     if most == 1 and config.prior.unsure == 1:
         return prior.mesh(thing, seed, config.prior.guidance), 1.0
-    judge = Judge()
+    judge = choosing_judge()
     if most == 1:
         mesh = prior.mesh(thing, seed, config.prior.guidance)
         return mesh, _sureness(judge, thing.noun, _views(mesh))

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from render_volumes import load_volumes, words_of
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from training import Training, add_arguments, processes
 
@@ -158,6 +158,9 @@ def export(args: argparse.Namespace, nouns: list[str], cubes: Cubes, ema: Volume
     weights = {f"net.{k}": v.half().contiguous() for k, v in ema.state_dict().items()}
     basis, scale, kept = cubes.tensors()
     weights |= {"basis": basis.half().contiguous(), "scale": scale, "kept": kept.to(torch.int32)}
+    if args.init:  # its detail goes with its cubes, which are these
+        shipped = load_file(args.init / "prior.safetensors")
+        weights |= {k: v for k, v in shipped.items() if k.startswith("detail.")}
     save_file(weights, args.export / "prior.safetensors")
     about = {"nouns": nouns, "colours": COLOUR_NAMES, "materials": list(MATERIALS),
              "without_material": [n for n in nouns if n not in FAMILIES],

@@ -2,7 +2,8 @@
 
 Trained on the procedural world (`scripts/train_judge.py`), apart from the teacher: it never
 saw a generated picture. It measures; it gives no gradient. `assets/judge` serves runs and
-rewards; `assets/second-judge`, another network trained on other data, is for measuring only.
+rewards, with `assets/third-judge` it chooses among samples; `assets/second-judge`, another network
+trained on other data, is for measuring only.
 """
 
 import json
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.resources import resource
 
-__all__ = ["Judge", "Verdict", "measuring_judge"]
+__all__ = ["Judge", "Verdict", "choosing_judge", "measuring_judge"]
 
 
 @dataclass(frozen=True)
@@ -39,33 +40,53 @@ def measuring_judge() -> "tuple[Judge, str]":
     return (Judge(second), "second judge") if second.is_dir() else (Judge(), "first judge")
 
 
-class Judge:
-    """The trained classifier. folder: `judge.safetensors` and `judge.json`."""
+def choosing_judge() -> "Judge":
+    """What chooses among samples: the first judge and the third, which is of another training.
+    The mean of two is less easily taken in by what only looks like the thing to one of them."""
+    return Judge(resource("assets", "judge"), resource("assets", "third-judge"))
 
-    def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or resource("assets", "judge")
-        labels = json.loads((folder / "judge.json").read_text())
-        self.nouns: list[str] = labels["nouns"]
-        self.colours: list[str] = labels["colours"]
-        self.materials: list[str] = labels["materials"]
-        make = NETWORKS[labels["network"]]
-        self.net = make(len(self.nouns), len(self.colours), len(self.materials)).eval()
+
+class Judge:
+    """The trained classifier. folder: `judge.safetensors` and `judge.json`. Of several folders,
+    which know the same names, the mean probabilities count."""
+
+    def __init__(self, folder: Path | None = None, *more: Path) -> None:
+        folders = [folder or resource("assets", "judge"), *more]
+        labels = [json.loads((f / "judge.json").read_text()) for f in folders]
+        self.nouns: list[str] = labels[0]["nouns"]
+        self.colours: list[str] = labels[0]["colours"]
+        self.materials: list[str] = labels[0]["materials"]
+        for one, where in zip(labels, folders, strict=True):
+            if [one[k] for k in ("nouns", "colours", "materials")] != [*self._names()]:
+                raise ValueError(f"{where}: a judge of other names than {folders[0]}")
+        self.nets = [self._network(*pair) for pair in zip(folders, labels, strict=True)]
+
+    def _names(self) -> tuple[list[str], list[str], list[str]]:
+        return self.nouns, self.colours, self.materials
+
+    def _network(self, folder: Path, labels: dict) -> nn.Module:
+        net = NETWORKS[labels["network"]](*map(len, self._names())).eval()
         weights = load_file(folder / "judge.safetensors")
-        self.net.load_state_dict(
+        net.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         )
+        return net
 
     @torch.no_grad()
     def __call__(self, rgb: Tensor) -> Verdict:
         """The verdict on pictures [B,3,H,W] in [0,1], resized to 64 x 64."""
         if rgb.shape[-2:] != (64, 64):
             rgb = nn.functional.interpolate(rgb, (64, 64), mode="bilinear", antialias=True)
-        noun, colour, material, azimuth = self.net(rgb.float().cpu())
+        answers = [net(rgb.float().cpu()) for net in self.nets]
+        noun, colour, material, azimuth = (
+            torch.stack([part.softmax(1) for part in parts]).mean(0)
+            for parts in zip(*answers, strict=True)
+        )
         return Verdict(
             [self.nouns[i] for i in noun.argmax(1).tolist()],
             [self.colours[i] for i in colour.argmax(1).tolist()],
             [self.materials[i] for i in material.argmax(1).tolist()],
             [i * 360.0 / AZIMUTH_BINS for i in azimuth.argmax(1).tolist()],
-            noun.softmax(1),
-            colour.softmax(1),
+            noun,
+            colour,
         )

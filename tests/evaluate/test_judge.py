@@ -1,12 +1,15 @@
 import itertools
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from score3d.evaluate.judge import Judge
+from score3d.evaluate.judge import Judge, choosing_judge
 from score3d.evaluate.judge_networks import AZIMUTH_BINS, NETWORKS
 from score3d.evaluate.verdict import has_two_fronts, score_views
+from score3d.resources import resource
 from score3d.teachers.embedded import load_world
 from score3d.world.dataset import render_shard
 from score3d.world.finish import MATERIALS
@@ -41,6 +44,26 @@ def test_held_out_renders(judge):
     gaps = abs((np.array(said.azimuths) - data.azimuth + 180) % 360 - 180)
     sided = ~np.isin(truth, sorted(SYMMETRIC))
     assert (gaps <= 30)[seen & sided].mean() > 0.7
+
+
+def test_the_mean_of_two_judges(judge):
+    rgb = torch.from_numpy(render_shard(123458, 16).rgb).float().div(255).permute(0, 3, 1, 2)
+    folders = resource("assets", "judge"), resource("assets", "third-judge")
+    one, other, both = judge(rgb), Judge(folders[1])(rgb), choosing_judge()(rgb)
+    assert not torch.equal(one.noun_probabilities, other.noun_probabilities)
+    for name in ("noun_probabilities", "colour_probabilities"):
+        mean = (getattr(one, name) + getattr(other, name)) / 2
+        assert torch.allclose(getattr(both, name), mean, atol=1e-6)  # float32
+    assert both.nouns == [judge.nouns[i] for i in both.noun_probabilities.argmax(1).tolist()]
+
+
+def test_judges_of_other_names_are_not_mixed(tmp_path):
+    theirs = resource("assets", "third-judge")
+    labels = json.loads((theirs / "judge.json").read_text())
+    (tmp_path / "judge.json").write_text(json.dumps(labels | {"nouns": labels["nouns"][::-1]}))
+    shutil.copy(theirs / "judge.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="other names"):
+        Judge(None, tmp_path)
 
 
 def test_scores_count_views(judge):

@@ -253,7 +253,7 @@ def _no_towers(monkeypatch):
 )
 def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius):
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     monkeypatch.setattr(Seeded, "made", made := [])
     monkeypatch.setattr(Seeded, "empty", empty)
     monkeypatch.setattr(Fond, "sign", sign)
@@ -267,7 +267,7 @@ def test_the_judge_chooses_among_tries(folder, monkeypatch, sign, empty, radius)
 def test_the_two_tower_model_has_a_say(folder, monkeypatch):
     """A judge that likes the smallest is overruled by a model that likes the largest more."""
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     monkeypatch.setattr(Seeded, "made", [])
     monkeypatch.setattr(Fond, "sign", -1)
     monkeypatch.setattr(Indifferent, "weight", 10.0)
@@ -286,7 +286,7 @@ def test_shapes_that_the_judge_does_not_know_move_more(
     """A ball that the judge takes for a mushroom (it covers less than 0.3 of a picture), one that
     it does not, and a judge who knows no mushrooms."""
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     monkeypatch.setattr(Seeded, "made", [])
     monkeypatch.setattr(Fond, "sign", sign)
     monkeypatch.setattr(Fond, "nouns", nouns or Fond.nouns)
@@ -301,7 +301,7 @@ def test_shapes_that_the_judge_does_not_know_move_more(
 @pytest.mark.parametrize(("sign", "count"), [(-1, 2), (1, 4)])
 def test_the_search_goes_on_until_the_judge_is_sure(folder, monkeypatch, sign, count):
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     monkeypatch.setattr(Seeded, "made", made := [])
     monkeypatch.setattr(Fond, "sign", sign)
     chosen = ("scene.start=prior", "scene.count=400", "prior.tries=2", "prior.tries_unsure=4")
@@ -314,7 +314,7 @@ def test_a_second_colour_is_no_fault(folder, monkeypatch):
     """Of two colours the judge, who names one, is not asked."""
     asked = []
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     monkeypatch.setattr(Seeded, "made", [])
     monkeypatch.setattr(
         Seeded, "understand", lambda self, prompt: Thing("mushroom", "red", None, "stem", "blue")
@@ -329,7 +329,7 @@ def test_a_second_colour_is_no_fault(folder, monkeypatch):
 
 def test_tries_that_cannot_be_judged(folder, monkeypatch):
     monkeypatch.setattr("score3d.build_prior.ShapePrior", Seeded)
-    monkeypatch.setattr("score3d.build_prior.Judge", Fond)
+    monkeypatch.setattr("score3d.build_prior.choosing_judge", Fond)
     config = configured(folder, "scene.start=prior", "prior.tries=2")
     monkeypatch.setattr(Seeded, "made", [])
     monkeypatch.setattr(Seeded, "empty", (1, 2))
