@@ -49,15 +49,17 @@ models: .venv/installed-dev
 	$(BIN)/python scripts/export_teacher.py --out $(MODELS)/training-teacher --export $(MODELS)/teacher
 	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-judge --export $(MODELS)/judge $(TRAIN) \
 	  --real-shards 10 --shards 28 --steps 13000
+	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-third-judge --export $(MODELS)/third-judge $(TRAIN) \
+	  --real-shards 10 --shards 28 --steps 7000 --seed 11
 	$(BIN)/python scripts/train_judge.py --out $(MODELS)/training-second-judge --export $(MODELS)/second-judge $(TRAIN) \
-	  --network attention --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 19000
+	  --network attention --first-shard 30000 --shards 28 --real-shards 10 --seed 2 --lr 1e-3 --steps 28700
 	$(BIN)/python scripts/train_two_tower.py --export $(MODELS)/two-tower $(TRAIN) --steps 5000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher --steps 8000
 	$(BIN)/python scripts/train_instruct.py --out $(MODELS)/training-instruct --init $(MODELS)/teacher \
 	  --export $(MODELS)/teacher-instruct
 	$(BIN)/python scripts/train_depth.py --out $(MODELS)/training-depth --export $(MODELS)/depth
 	$(BIN)/python scripts/train_prior.py --out $(MODELS)/training-prior --export $(MODELS)/prior $(TRAIN) \
-	  --shards 59 --real-shards 16 --steps 18850
+	  --shards 59 --real-shards 16 --steps 22296
 	$(BIN)/python scripts/train_detail.py --out $(MODELS)/training-detail --prior $(MODELS)/prior --real .cache/real-models \
 	  --shards 22 --real-shards 9 --steps 5100
 

@@ -2,11 +2,13 @@
 
     python scripts/render_volumes.py --shards 20
     python scripts/train_prior.py --out .cache/prior --export assets/prior
+    python scripts/train_prior.py --init assets/prior --first-step 22296 ...
     python scripts/train_prior.py --export assets/prior --test-only
 
 Volumes are cut into cubes, each a token of a few principal components, as the teacher's pictures
 are. With --real FOLDER shapes of real models are added. Every noun is drawn as often, those that
-only real models have more often. Resumes from --out, and reads whatever shards are there by then.
+only real models have more often. --init goes on from a shipped prior, with its cubes, and exports
+its detail, too. Resumes from --out, and reads whatever shards are there by then.
 Under `torchrun --nproc-per-node 2` two processes share a step, each with a batch of its own.
 
 Measured on samples of every noun: the Chamfer distance to the nearest of 64 true instances that
