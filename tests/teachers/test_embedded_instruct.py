@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
         args = argparse.Namespace(
             out=root / "out", data=root / "pairs", init=TEACHER, export=root / "twin", shards=1,
             steps=2, batch=8, lr=1e-4, decay=0.5, seed=0, bfloat16=False, save_every=2,
-            probe_every=50,
+            probe_every=50, first_shard=0,
         )  # fmt: skip
         train_instruct.train(args)
         train_instruct.export(args)
